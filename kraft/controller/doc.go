@@ -1,0 +1,2 @@
+// Package controller takes the decisions of the active controller.
+package controller

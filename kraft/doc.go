@@ -1,0 +1,2 @@
+// Package kraft runs the node's part of the metadata quorum.
+package kraft

@@ -1,0 +1,2 @@
+// Package fsm applies the metadata log to the image.
+package fsm

@@ -1,0 +1,131 @@
+package image
+
+import (
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// Resource names something that carries configuration. Type is Kafka's ConfigResource type (kmsg.ConfigResourceType);
+// a broker resource with an empty name is the cluster-wide default.
+type Resource struct {
+	Type int8
+	Name string
+}
+
+// Resource types that carry configuration.
+const (
+	ResourceTopic         int8 = 2
+	ResourceBroker        int8 = 4
+	ResourceBrokerLogger  int8 = 8
+	ResourceClientMetrics int8 = 16
+	ResourceGroup         int8 = 32
+)
+
+// Image is the cluster's metadata after a number of commands. It is immutable.
+type Image struct {
+	Version        int64 // raft index of the last command applied; nudges do not count
+	Revision       int64 // number of commands applied since the cluster began
+	ClusterID      string
+	Topics         map[string]*Topic
+	TopicNames     map[protocol.TopicID]string
+	Brokers        map[protocol.NodeID]*Broker
+	Controllers    map[protocol.NodeID]*Controller
+	Configs        map[Resource]map[string]string
+	Features       map[string]int16
+	FeaturesEpoch  int64 // Version at which a feature level last changed
+	NextProducerID int64
+}
+
+// Empty returns the image of a cluster in which nothing has happened.
+func Empty() *Image { return &Image{} }
+
+// Topic returns the topic of that name, or nil.
+func (i *Image) Topic(name string) *Topic { return i.Topics[name] }
+
+// TopicByID returns the topic with that id, or nil.
+func (i *Image) TopicByID(id protocol.TopicID) *Topic {
+	name, ok := i.TopicNames[id]
+	if !ok {
+		return nil
+	}
+	return i.Topics[name]
+}
+
+// Partition returns a partition, or nil.
+func (i *Image) Partition(tp protocol.TopicPartition) *Partition {
+	t := i.Topics[tp.Topic]
+	if t == nil || tp.Partition < 0 || int(tp.Partition) >= len(t.Partitions) {
+		return nil
+	}
+	return &t.Partitions[tp.Partition]
+}
+
+// Topic is one incarnation of a topic. It is immutable.
+type Topic struct {
+	Name       string
+	ID         protocol.TopicID
+	CreatedAt  int64       // milliseconds since the Unix epoch; 0 when unknown
+	Partitions []Partition // by partition index, without holes
+}
+
+// Partition is the state of one partition. It is immutable.
+type Partition struct {
+	Replicas            []protocol.NodeID
+	ISR                 []protocol.NodeID
+	ELR                 []protocol.NodeID
+	LastKnownELR        []protocol.NodeID
+	Adding              []protocol.NodeID
+	Removing            []protocol.NodeID
+	Directories         []protocol.TopicID // by position in Replicas; zero: unassigned
+	Leader              protocol.NodeID    // -1: none
+	LeaderEpoch         int32
+	PartitionEpoch      int32
+	LeaderRecoveryState int8 // 0 recovered, 1 recovering
+}
+
+// NoLeader is the leader of a partition that has none.
+const NoLeader protocol.NodeID = -1
+
+// Endpoint is where a node listens.
+type Endpoint struct {
+	Name             string // listener name
+	Host             string
+	Port             uint16
+	SecurityProtocol int16
+}
+
+// FeatureRange is the levels of a feature that a node supports.
+type FeatureRange struct{ Min, Max int16 }
+
+// Broker is a registered broker. It is immutable.
+type Broker struct {
+	ID                   protocol.NodeID
+	Epoch                protocol.BrokerEpoch // Version at which it registered
+	IncarnationID        protocol.TopicID
+	Endpoints            []Endpoint
+	Rack                 *string
+	Fenced               bool
+	InControlledShutdown bool
+	LogDirs              []protocol.TopicID
+	Features             map[string]FeatureRange
+}
+
+// Active reports whether the broker may lead and join an ISR.
+func (b *Broker) Active() bool { return !b.Fenced && !b.InControlledShutdown }
+
+// Endpoint returns the endpoint of the named listener.
+func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
+	for _, e := range b.Endpoints {
+		if e.Name == listener {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+// Controller is a registered controller. It is immutable.
+type Controller struct {
+	ID            protocol.NodeID
+	IncarnationID protocol.TopicID
+	Endpoints     []Endpoint
+	Features      map[string]FeatureRange
+}

@@ -1,0 +1,2 @@
+// Package raftstore keeps the metadata quorum's raft log, term, vote and snapshots.
+package raftstore

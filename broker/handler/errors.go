@@ -1,0 +1,98 @@
+package handler
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// errorResponse is the answer to a request that failed as a whole: each of its items, or its top level where the API has
+// one, carries the code of err. text becomes the error message where there is a place for it; empty means the code's own.
+func errorResponse(req kmsg.Request, err error, text string) kmsg.Response {
+	code := errcode.Of(err)
+	msg := &text
+	if text == "" {
+		msg = errcode.Message(err)
+	}
+	switch q := req.(type) {
+	case *kmsg.CreateTopicsRequest:
+		resp := q.ResponseKind().(*kmsg.CreateTopicsResponse)
+		for i := range q.Topics {
+			t := kmsg.NewCreateTopicsResponseTopic()
+			t.Topic, t.ErrorCode, t.ErrorMessage = q.Topics[i].Topic, code, msg
+			resp.Topics = append(resp.Topics, t)
+		}
+		return resp
+	case *kmsg.DeleteTopicsRequest:
+		return deleteTopicsError(q, code, msg)
+	case *kmsg.CreatePartitionsRequest:
+		resp := q.ResponseKind().(*kmsg.CreatePartitionsResponse)
+		for i := range q.Topics {
+			t := kmsg.NewCreatePartitionsResponseTopic()
+			t.Topic, t.ErrorCode, t.ErrorMessage = q.Topics[i].Topic, code, msg
+			resp.Topics = append(resp.Topics, t)
+		}
+		return resp
+	case *kmsg.IncrementalAlterConfigsRequest:
+		resp := q.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+		for i := range q.Resources {
+			r := kmsg.NewIncrementalAlterConfigsResponseResource()
+			r.ResourceType, r.ResourceName, r.ErrorCode, r.ErrorMessage = q.Resources[i].ResourceType, q.Resources[i].ResourceName, code, msg
+			resp.Resources = append(resp.Resources, r)
+		}
+		return resp
+	case *kmsg.AlterConfigsRequest:
+		resp := q.ResponseKind().(*kmsg.AlterConfigsResponse)
+		for i := range q.Resources {
+			r := kmsg.NewAlterConfigsResponseResource()
+			r.ResourceType, r.ResourceName, r.ErrorCode, r.ErrorMessage = q.Resources[i].ResourceType, q.Resources[i].ResourceName, code, msg
+			resp.Resources = append(resp.Resources, r)
+		}
+		return resp
+	case *kmsg.DescribeTopicPartitionsRequest:
+		resp := q.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
+		for i := range q.Topics {
+			t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			t.Topic, t.ErrorCode = kmsg.StringPtr(q.Topics[i].Topic), code
+			resp.Topics = append(resp.Topics, t)
+		}
+		return resp
+	default:
+		return topLevelError(req, code, msg)
+	}
+}
+
+func deleteTopicsError(q *kmsg.DeleteTopicsRequest, code int16, msg *string) kmsg.Response {
+	resp := q.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	for i := range q.TopicNames {
+		t := kmsg.NewDeleteTopicsResponseTopic()
+		t.Topic, t.ErrorCode, t.ErrorMessage = &q.TopicNames[i], code, msg
+		resp.Topics = append(resp.Topics, t)
+	}
+	for i := range q.Topics {
+		t := kmsg.NewDeleteTopicsResponseTopic()
+		t.Topic, t.TopicID, t.ErrorCode, t.ErrorMessage = q.Topics[i].Topic, q.Topics[i].TopicID, code, msg
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+// topLevelError serves the requests whose answer has one code for the whole.
+func topLevelError(req kmsg.Request, code int16, msg *string) kmsg.Response {
+	resp := req.ResponseKind()
+	switch r := resp.(type) {
+	case *kmsg.UpdateFeaturesResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.DescribeQuorumResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.UnregisterBrokerResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.BrokerRegistrationResponse:
+		r.ErrorCode = code
+	case *kmsg.BrokerHeartbeatResponse:
+		r.ErrorCode = code
+	case *kmsg.AllocateProducerIDsResponse:
+		r.ErrorCode = code
+	}
+	return resp
+}

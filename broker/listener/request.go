@@ -1,0 +1,66 @@
+package listener
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// Handler answers requests.
+type Handler interface {
+	// Serve runs on the connection's read goroutine, so that no other request of this connection is read meanwhile. ctx
+	// ends when the connection dies or the server is closed.
+	Serve(ctx context.Context, r *Request) Response
+}
+
+// Request is one decoded request. Its body may alias the connection's buffer (kmsg aliases record bytes): the bytes
+// stay valid until Serve has returned and, where it returned a Pending, that was completed; or until Release.
+type Request struct {
+	Header   protocol.RequestHeader
+	Body     kmsg.Request
+	Size     int // bytes of the frame without its length
+	Received time.Time
+	Conn     *ConnInfo
+}
+
+// Release gives the request's buffer back early: nothing may read bytes out of Body from then on.
+func (r *Request) Release() { panic("not built yet") }
+
+// ConnInfo is what is known about a connection. Handlers read it while they serve a request of that connection.
+type ConnInfo struct {
+	ID                    string // as Kafka's: local:port-remote:port-index
+	ListenerName          string
+	Scope                 protocol.Scope
+	LocalAddr, RemoteAddr net.Addr
+	Principal             string // "User:ANONYMOUS" without authentication
+	ClientSoftwareName    string // from ApiVersions (KIP-511), else "unknown"
+	ClientSoftwareVersion string
+}
+
+// Response is one of Reply, NoReply, Close, Deferred, *Encoded and *Pending.
+type Response interface{ isResponse() }
+
+// Reply is a decoded response; its version is set from the request.
+type Reply struct{ Message kmsg.Response }
+
+// NoReply answers nothing (Produce with acks=0).
+type NoReply struct{}
+
+// Close ends the connection after the responses before it have been sent.
+type Close struct{ Err error }
+
+// Deferred is made into a response on the connection's goroutine when its turn to be sent has come: what completes a
+// Pending leaves the work to the connection instead of doing it on the completer's goroutine. It must not return a
+// Pending or another Deferred.
+type Deferred func() Response
+
+func (Reply) isResponse()    {}
+func (NoReply) isResponse()  {}
+func (Close) isResponse()    {}
+func (Deferred) isResponse() {}
+func (*Encoded) isResponse() {}
+func (*Pending) isResponse() {}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -22,7 +23,7 @@ const (
 
 // Image is the cluster's metadata after a number of commands. It is immutable.
 type Image struct {
-	Version        int64 // raft index of the last command applied; nudges do not count
+	Version        int64 // position in the metadata log (raft index) of the last command applied; nudges do not count
 	Revision       int64 // number of commands applied since the cluster began
 	ClusterID      string
 	Topics         map[string]*Topic
@@ -68,33 +69,16 @@ type Topic struct {
 }
 
 // Partition is the state of one partition. It is immutable.
-type Partition struct {
-	Replicas            []protocol.NodeID
-	ISR                 []protocol.NodeID
-	ELR                 []protocol.NodeID
-	LastKnownELR        []protocol.NodeID
-	Adding              []protocol.NodeID
-	Removing            []protocol.NodeID
-	Directories         []protocol.TopicID // by position in Replicas; zero: unassigned
-	Leader              protocol.NodeID    // -1: none
-	LeaderEpoch         int32
-	PartitionEpoch      int32
-	LeaderRecoveryState int8 // 0 recovered, 1 recovering
-}
+type Partition = metadata.PartitionState
 
 // NoLeader is the leader of a partition that has none.
 const NoLeader protocol.NodeID = -1
 
 // Endpoint is where a node listens.
-type Endpoint struct {
-	Name             string // listener name
-	Host             string
-	Port             uint16
-	SecurityProtocol int16
-}
+type Endpoint = metadata.Endpoint
 
 // FeatureRange is the levels of a feature that a node supports.
-type FeatureRange struct{ Min, Max int16 }
+type FeatureRange = metadata.FeatureRange
 
 // Broker is a registered broker. It is immutable.
 type Broker struct {

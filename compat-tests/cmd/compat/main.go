@@ -1,0 +1,114 @@
+// Compat runs the compatibility tests against dmq or Apache Kafka.
+//
+//	compat layout                       lay out Apache Kafka's jars
+//	compat with BROKER [-p k=v]... -- COMMAND...
+//	                                    start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
+//
+// Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/distributedmq/dmq/compat-tests/peer"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(2)
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) (int, error) {
+	if len(args) == 0 {
+		return 0, errors.New("no subcommand: see compat-tests/README.md")
+	}
+	commands := map[string]func(context.Context, []string) (int, error){
+		"layout": layout, "with": with,
+	}
+	command, ok := commands[args[0]]
+	if !ok {
+		return 0, fmt.Errorf("unknown subcommand %q", args[0])
+	}
+	return command(ctx, args[1:])
+}
+
+func layout(ctx context.Context, _ []string) (int, error) {
+	h, err := peer.KafkaHome(ctx)
+	if err == nil {
+		fmt.Println(h)
+	}
+	return 0, err
+}
+
+// startBroker starts the broker of that kind in a folder of its own; done stops it and removes the folder.
+func startBroker(ctx context.Context, kind string, properties map[string]string) (b *peer.Broker, done func() error, err error) {
+	dir, err := os.MkdirTemp("", "compat-"+kind+"-")
+	if err != nil {
+		return nil, nil, err
+	}
+	o := peer.Options{Dir: dir, Properties: properties}
+	switch kind {
+	case "kafka":
+		h, herr := peer.KafkaHome(ctx)
+		if herr != nil {
+			return nil, nil, herr
+		}
+		b, err = peer.StartKafka(ctx, h, o)
+	case "dmq":
+		bin, berr := peer.Binary(ctx)
+		if berr != nil {
+			return nil, nil, berr
+		}
+		b, err = peer.StartDMQ(ctx, bin, o)
+	default:
+		err = fmt.Errorf("unknown broker %q: kafka or dmq", kind)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return b, func() error { return errors.Join(b.Stop(), os.RemoveAll(dir)) }, nil
+}
+
+func with(ctx context.Context, args []string) (int, error) {
+	if len(args) < 2 {
+		return 0, errors.New("with needs a broker and a command")
+	}
+	kind, rest := args[0], args[1:]
+	properties := map[string]string{}
+	for len(rest) > 1 && rest[0] == "-p" {
+		k, v, _ := strings.Cut(rest[1], "=")
+		properties[k] = v
+		rest = rest[2:]
+	}
+	if len(rest) > 0 && rest[0] == "--" {
+		rest = rest[1:]
+	}
+	b, done, err := startBroker(ctx, kind, properties)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Fprintf(os.Stderr, "%s at %s, ready after %s\n", kind, b.Addr, b.StartTook)
+	cmd := exec.CommandContext(ctx, rest[0], rest[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "DMQ_BOOTSTRAP="+b.Addr, "DMQ_CONTROLLER="+b.ControllerAddr, "DMQ_DATA_DIR="+b.DataDir, "DMQ_ADMIN="+b.AdminAddr)
+	runErr := cmd.Run()
+	err = done()
+	var exit *exec.ExitError
+	if errors.As(runErr, &exit) {
+		return exit.ExitCode(), err
+	}
+	return 0, errors.Join(runErr, err)
+}

@@ -1,0 +1,61 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Binary builds dmq from the repository, or returns $DMQ_BIN when that is set.
+func Binary(ctx context.Context) (string, error) {
+	if bin := os.Getenv("DMQ_BIN"); bin != "" {
+		return filepath.Abs(bin)
+	}
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(root, ".cache", "bin", "dmq")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/dmq")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build dmq: %w\n%s", err, out)
+	}
+	return bin, nil
+}
+
+// StartDMQ starts a one-node dmq as a real process and returns when it answers.
+func StartDMQ(ctx context.Context, bin string, o Options) (*Broker, error) {
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	client, controller, admin, err := o.ports()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		Kind: "dmq", Dir: o.Dir, DataDir: o.DataDir,
+		Addr:           fmt.Sprintf("127.0.0.1:%d", client),
+		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
+		AdminAddr:      fmt.Sprintf("127.0.0.1:%d", admin),
+	}
+	args := []string{"serve"}
+	for _, kv := range o.merged(map[string]string{
+		"listeners":                      "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
+		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://%s:%d", o.Advertised, client),
+		"controller.listener.names":      "CONTROLLER",
+		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"log.dirs":                       o.DataDir,
+		"dmq.admin.listen":               b.AdminAddr,
+	}) {
+		args = append(args, "--set", kv)
+	}
+	b.command = func() *exec.Cmd {
+		cmd := exec.Command(bin, args...)
+		cmd.Dir = o.Dir
+		return cmd
+	}
+	return b, b.start(ctx)
+}

@@ -1,0 +1,19 @@
+package peer
+
+import (
+	"os/exec"
+	"runtime"
+)
+
+// startLocked starts cmd from an OS thread that lives as long as this process: the kernel sends Pdeathsig when the
+// thread that started the child ends, not when the process does, and Go ends threads of its own accord.
+func startLocked(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		_ = cmd.Process // the thread stays parked here until the process ends
+		select {}
+	}()
+	return <-started
+}

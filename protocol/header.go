@@ -1,0 +1,97 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrMalformed is a request that does not follow the protocol: its connection is closed.
+var ErrMalformed = errors.New("malformed request")
+
+// UnsupportedError is a request of a key or version that is not served. For ApiVersions it is answered in the v0 format;
+// for every other key the connection is closed.
+type UnsupportedError struct{ Key, Version int16 }
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("api key %d version %d is not served", e.Key, e.Version)
+}
+
+// RequestHeader is Kafka's request header, versions 1 and 2.
+type RequestHeader struct {
+	Key, Version  int16
+	CorrelationID int32
+	ClientID      string
+	HasClientID   bool // false: the client sent null
+}
+
+// Limits of the tagged fields of a header (KIP-482). Kafka defines none, so whatever a client sends is skipped.
+const maxHeaderTags = 64
+
+// ParseRequestHeader cuts the header off a frame. Key, version and correlation id are set whenever they could be read,
+// also together with an *UnsupportedError. The client id is copied.
+func ParseRequestHeader(frame []byte) (h RequestHeader, body []byte, err error) {
+	if len(frame) < 8 {
+		return h, nil, fmt.Errorf("%w: header of %d bytes", ErrMalformed, len(frame))
+	}
+	h.Key = int16(binary.BigEndian.Uint16(frame))
+	h.Version = int16(binary.BigEndian.Uint16(frame[2:]))
+	h.CorrelationID = int32(binary.BigEndian.Uint32(frame[4:]))
+	api, ok := LookupAPI(h.Key)
+	if !ok || h.Version < api.MinVersion || h.Version > api.MaxVersion {
+		return h, nil, &UnsupportedError{Key: h.Key, Version: h.Version}
+	}
+	body = frame[8:]
+	if len(body) < 2 {
+		return h, nil, fmt.Errorf("%w: header without client id", ErrMalformed)
+	}
+	n := int(int16(binary.BigEndian.Uint16(body)))
+	body = body[2:]
+	switch {
+	case n > len(body) || n < -1:
+		return h, nil, fmt.Errorf("%w: client id of %d bytes", ErrMalformed, n)
+	case n >= 0:
+		h.ClientID, h.HasClientID = string(body[:n]), true
+		body = body[n:]
+	}
+	if api.Flexible(h.Version) {
+		if body, err = skipTags(body); err != nil {
+			return h, nil, err
+		}
+	}
+	return h, body, nil
+}
+
+// skipTags walks over the tagged fields of a header: tags rise, sizes fit, and there are few.
+func skipTags(b []byte) ([]byte, error) {
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count > maxHeaderTags {
+		return nil, fmt.Errorf("%w: tagged fields of the header", ErrMalformed)
+	}
+	b = b[n:]
+	last := int64(-1)
+	for range count {
+		tag, n := binary.Uvarint(b)
+		if n <= 0 || n > 5 || int64(tag) <= last {
+			return nil, fmt.Errorf("%w: tag of the header", ErrMalformed)
+		}
+		last = int64(tag)
+		b = b[n:]
+		size, n := binary.Uvarint(b)
+		if n <= 0 || n > 5 || size > uint64(len(b)-n) {
+			return nil, fmt.Errorf("%w: size of a tag of the header", ErrMalformed)
+		}
+		b = b[n+int(size):]
+	}
+	return b, nil
+}
+
+// AppendResponseHeader appends the response header for a request: the correlation id, and where the version is flexible
+// an empty tag section, but never for ApiVersions, whose clients do not know yet what the broker speaks.
+func AppendResponseHeader(dst []byte, h RequestHeader) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(h.CorrelationID))
+	if api, ok := LookupAPI(h.Key); ok && api.Flexible(h.Version) && h.Key != APIVersionsKey {
+		dst = append(dst, 0)
+	}
+	return dst
+}

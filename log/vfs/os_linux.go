@@ -27,11 +27,11 @@ func (f *osFile) SyncData() error {
 			}
 		}
 	})
-	if err == nil {
-		err = serr
-	}
 	if err != nil {
-		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		serr = fs.ErrClosed // all that Control can say
+	}
+	if serr != nil {
+		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: serr}
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func pwritev(raw syscall.RawConn, bufs [][]byte, off int64) (n int, err error) {
 	})
 	n = max(n, 0)
 	if cerr != nil {
-		return n, cerr
+		return n, fs.ErrClosed // all that Control can say
 	}
 	if err == nil && n == 0 {
 		for _, b := range bufs {

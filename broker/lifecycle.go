@@ -1,0 +1,204 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// requester sends a request to the active controller.
+type requester interface {
+	Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
+}
+
+// registration is what a broker tells the controller about itself.
+type registration struct {
+	nodeID      protocol.NodeID
+	clusterID   string
+	incarnation protocol.TopicID // drawn anew at each start
+	endpoints   []image.Endpoint
+	features    map[string]image.FeatureRange
+	rack        string // empty: none
+	logDirs     []protocol.TopicID
+	previous    protocol.BrokerEpoch // from the clean-shutdown mark; -1: the broker did not stop cleanly
+}
+
+// lifecycle keeps a broker registered (Kafka's BrokerLifecycleManager): it registers, beats until it is unfenced and on,
+// registers again when the controller no longer knows it, and asks for a controlled shutdown.
+//
+// start registers and returns once the broker is unfenced; run beats until its context ends. They are called in this
+// order, by one goroutine at a time.
+type lifecycle struct {
+	reg      registration
+	link     requester
+	interval time.Duration
+	applied  func() int64 // the metadata position this broker has applied
+	offline  func() []protocol.TopicID
+	logger   *slog.Logger
+
+	epoch     atomic.Int64 // of the present registration; -1 before the first
+	connected atomic.Bool  // the last beat was answered
+}
+
+// retryPause is how long the broker waits before it asks an unreachable controller again.
+const retryPause = 50 * time.Millisecond
+
+// start registers the broker and waits until the controller has unfenced it.
+func (l *lifecycle) start(ctx context.Context) error {
+	l.epoch.Store(-1)
+	if err := l.register(ctx); err != nil {
+		return err
+	}
+	for {
+		fenced, err := l.beat(ctx)
+		switch {
+		case err == nil && !fenced:
+			return nil
+		case errors.Is(err, kerr.StaleBrokerEpoch), errors.Is(err, kerr.BrokerIDNotRegistered):
+			if err := l.register(ctx); err != nil {
+				return err
+			}
+		}
+		if err := pause(ctx, retryPause/10); err != nil {
+			return fmt.Errorf("wait until the controller unfences broker %d: %w", l.reg.nodeID, err)
+		}
+	}
+}
+
+// register registers the broker. It tries again while no controller answers and while an older incarnation of the broker
+// has not timed out yet.
+func (l *lifecycle) register(ctx context.Context) error {
+	for {
+		epoch, err := l.tryRegister(ctx)
+		switch {
+		case err == nil:
+			l.epoch.Store(epoch)
+			l.reg.previous = protocol.BrokerEpoch(epoch)
+			return nil
+		case errors.Is(err, kerr.InconsistentClusterID), errors.Is(err, kerr.UnsupportedVersion), errors.Is(err, kerr.InvalidRegistration):
+			return fmt.Errorf("register broker %d: %w", l.reg.nodeID, err)
+		}
+		l.logger.WarnContext(ctx, "register with the controller", slog.Any("err", err))
+		if perr := pause(ctx, retryPause); perr != nil {
+			return fmt.Errorf("register broker %d: %w", l.reg.nodeID, err)
+		}
+	}
+}
+
+func (l *lifecycle) tryRegister(ctx context.Context) (int64, error) {
+	req := kmsg.NewPtrBrokerRegistrationRequest()
+	req.BrokerID = int32(l.reg.nodeID)
+	req.ClusterID = l.reg.clusterID
+	req.IncarnationID = l.reg.incarnation
+	req.PreviousBrokerEpoch = int64(l.reg.previous)
+	if l.reg.rack != "" {
+		req.Rack = &l.reg.rack
+	}
+	for _, e := range l.reg.endpoints {
+		le := kmsg.NewBrokerRegistrationRequestListener()
+		le.Name, le.Host, le.Port, le.SecurityProtocol = e.Name, e.Host, e.Port, e.SecurityProtocol
+		req.Listeners = append(req.Listeners, le)
+	}
+	for name, levels := range l.reg.features {
+		f := kmsg.NewBrokerRegistrationRequestFeature()
+		f.Name, f.MinSupportedVersion, f.MaxSupportedVersion = name, levels.Min, levels.Max
+		req.Features = append(req.Features, f)
+	}
+	for _, d := range l.reg.logDirs {
+		req.LogDirs = append(req.LogDirs, d)
+	}
+	resp, err := l.link.Request(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	r, ok := resp.(*kmsg.BrokerRegistrationResponse)
+	if !ok {
+		return 0, fmt.Errorf("controller answered a registration with %T", resp)
+	}
+	return r.BrokerEpoch, kerr.ErrorForCode(r.ErrorCode)
+}
+
+// beat sends one heartbeat.
+func (l *lifecycle) beat(ctx context.Context) (fenced bool, err error) {
+	r, err := l.heartbeat(ctx, false)
+	l.connected.Store(err == nil)
+	if err != nil {
+		return true, err
+	}
+	return r.IsFenced, nil
+}
+
+func (l *lifecycle) heartbeat(ctx context.Context, wantShutdown bool) (*kmsg.BrokerHeartbeatResponse, error) {
+	req := kmsg.NewPtrBrokerHeartbeatRequest()
+	req.BrokerID = int32(l.reg.nodeID)
+	req.BrokerEpoch = l.epoch.Load()
+	req.CurrentMetadataOffset = l.applied()
+	req.WantShutdown = wantShutdown
+	for _, d := range l.offline() {
+		req.OfflineLogDirs = append(req.OfflineLogDirs, d)
+	}
+	resp, err := l.link.Request(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := resp.(*kmsg.BrokerHeartbeatResponse)
+	if !ok {
+		return nil, fmt.Errorf("controller answered a heartbeat with %T", resp)
+	}
+	return r, kerr.ErrorForCode(r.ErrorCode)
+}
+
+// run beats until ctx ends.
+func (l *lifecycle) run(ctx context.Context) {
+	for pause(ctx, l.interval) == nil {
+		_, err := l.beat(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, kerr.StaleBrokerEpoch), errors.Is(err, kerr.BrokerIDNotRegistered):
+			l.logger.WarnContext(ctx, "the controller no longer knows this registration: register again", slog.String("event", "broker.register"))
+			if err := l.register(ctx); err != nil && ctx.Err() == nil {
+				l.logger.ErrorContext(ctx, "register again", slog.Any("err", err))
+			}
+		default:
+			l.logger.WarnContext(ctx, "heartbeat", slog.String("event", "broker.heartbeat.missed"), slog.String("code", errcode.Name(errcode.Of(err))), slog.Any("err", err))
+		}
+	}
+}
+
+// controlledShutdown asks the controller to move leaders away and waits until it agrees that the broker may stop.
+func (l *lifecycle) controlledShutdown(ctx context.Context) error {
+	for {
+		r, err := l.heartbeat(ctx, true)
+		if err == nil && r.ShouldShutdown {
+			return nil
+		}
+		if perr := pause(ctx, retryPause); perr != nil {
+			if err == nil {
+				err = perr
+			}
+			return fmt.Errorf("controlled shutdown of broker %d: %w", l.reg.nodeID, err)
+		}
+	}
+}
+
+// pause waits, or returns the reason why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,22 @@
+// Package replica hosts this broker's partitions: who leads them, what may be appended and read, and up to where.
+//
+// It owns the set of hosted partitions, their role and their high watermark; the records themselves belong to log and
+// the folders to log/logdir. Handlers call Manager from connection goroutines, the metadata log calls Publish on its
+// apply goroutine, and the log reports synced offsets and dead directories from its own goroutines.
+//
+// Life: New → Publish … → Close, which completes every wait and joins every goroutine. A partition's log is opened when
+// it is first used; Publish does no I/O.
+//
+// Goroutines: a fixed number of workers that create and delete folders; the timers of two purgatories.
+//
+// Invariants
+//
+//  1. What a client was told is stored (acks 1 and all) is below the synced end of the log in durable mode.
+//  2. Nobody reads an offset at or above the high watermark, and the high watermark never falls.
+//  3. The high watermark is the least synced end among the in-sync replicas; in durable mode a replica's end is what it
+//     has synced, else what it has written.
+//  4. A request that names a leader epoch is served in that epoch or refused.
+//  5. Each wait is answered exactly once.
+//
+// Lock order: Manager.mu → Partition.mu → the log's own.
+package replica

@@ -243,7 +243,7 @@ func ReadRecord(b []byte) (r Record, rest []byte, err error) {
 		return nil, nil, &UnsupportedError{What: Type(t).String(), Version: version, Unknown: true}
 	}
 	if version > k.version {
-		return nil, nil, &UnsupportedError{What: k.name, Version: version, Supports: k.version}
+		return nil, nil, &UnsupportedError{What: k.name + " record", Version: version, Supports: k.version}
 	}
 	r = k.make()
 	r.decode(&body, version)

@@ -86,7 +86,7 @@ var ErrMalformed = errors.New("malformed metadata")
 
 // UnsupportedError says that the bytes were written by a newer program.
 type UnsupportedError struct {
-	What     string // a record type, or "command format"
+	What     string // "Topic record", "command format"…
 	Version  uint64
 	Supports uint64 // newest version this program reads; meaningless for an unknown type
 	Unknown  bool   // the type itself is unknown
@@ -95,9 +95,9 @@ type UnsupportedError struct {
 // Error implements error.
 func (e *UnsupportedError) Error() string {
 	if e.Unknown {
-		return fmt.Sprintf("metadata record of unknown kind (%s): it was written by a newer version of dmq; upgrade this node", e.What)
+		return fmt.Sprintf("unknown metadata record (%s): it was written by a newer version of dmq; upgrade this node", e.What)
 	}
-	return fmt.Sprintf("metadata record %s has version %d, this program reads up to %d: it was written by a newer version of dmq; upgrade this node",
+	return fmt.Sprintf("metadata %s has version %d, this program reads up to %d: it was written by a newer version of dmq; upgrade this node",
 		e.What, e.Version, e.Supports)
 }
 

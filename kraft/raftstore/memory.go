@@ -1,17 +1,110 @@
 package raftstore
 
-import hraft "github.com/hashicorp/raft"
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"sort"
+	"sync"
+)
 
-// Store is a raft LogStore, StableStore and SnapshotStore in one. *Pebble and *Mem are its implementations.
-type Store interface {
-	hraft.LogStore
-	hraft.StableStore
-	Snapshots() hraft.SnapshotStore
-	Close() error
+// Disk is the memory behind a store: it outlives the Store opened on it, as a disk does.
+type Disk struct {
+	mu   sync.Mutex
+	keys [][]byte // sorted
+	vals [][]byte
+	fail func() error // before each commit; nil: never
 }
 
-// Mem is a Store in memory.
-type Mem struct{ Store }
+// NewDisk returns an empty disk.
+func NewDisk() *Disk { return &Disk{} }
 
-// Memory returns an empty Store in memory.
-func Memory() *Mem { panic("skeleton") }
+// Memory returns an empty store in memory.
+func Memory() *Store {
+	s, err := NewDisk().Open(slog.New(slog.DiscardHandler), func(error) {})
+	if err != nil {
+		panic("invariant: an empty disk opens: " + err.Error())
+	}
+	return s
+}
+
+// Open opens the store on the disk. fatal is called once, when a write fails.
+func (d *Disk) Open(logger *slog.Logger, fatal func(error)) (*Store, error) {
+	return newStore(d, logger, fatal)
+}
+
+// Clone returns a copy of the disk as it is now: what a crash at this moment would leave.
+func (d *Disk) Clone() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Disk{keys: slices.Clone(d.keys), vals: slices.Clone(d.vals)} // keys and values are never written to
+}
+
+// FailWrites makes every commit ask fn first; an error fails it.
+func (d *Disk) FailWrites(fn func() error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = fn
+}
+
+func (d *Disk) find(key []byte) (int, bool) {
+	i := sort.Search(len(d.keys), func(i int) bool { return bytes.Compare(d.keys[i], key) >= 0 })
+	return i, i < len(d.keys) && bytes.Equal(d.keys[i], key)
+}
+
+func (d *Disk) get(key []byte) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i, ok := d.find(key)
+	if !ok {
+		return nil, errNotFound
+	}
+	return bytes.Clone(d.vals[i]), nil
+}
+
+func (d *Disk) scan(prefix []byte, reverse bool, fn func(key, value []byte) bool) error {
+	d.mu.Lock()
+	low, _ := d.find(prefix)
+	high := len(d.keys)
+	if end := after(prefix); end != nil {
+		high, _ = d.find(end)
+	}
+	keys, vals := slices.Clone(d.keys[low:high]), slices.Clone(d.vals[low:high])
+	d.mu.Unlock()
+	if reverse {
+		slices.Reverse(keys)
+		slices.Reverse(vals)
+	}
+	for i := range keys {
+		if !fn(keys[i], vals[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+func (d *Disk) commit(b *batch, _ bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fail != nil {
+		if err := d.fail(); err != nil {
+			return err
+		}
+	}
+	for _, o := range b.ops {
+		i, ok := d.find(o.key)
+		switch {
+		case o.end != nil:
+			j, _ := d.find(o.end)
+			d.keys, d.vals = slices.Delete(d.keys, i, j), slices.Delete(d.vals, i, j)
+		case ok:
+			d.vals[i] = bytes.Clone(o.value)
+		default:
+			d.keys = slices.Insert(d.keys, i, bytes.Clone(o.key))
+			d.vals = slices.Insert(d.vals, i, bytes.Clone(o.value))
+		}
+	}
+	return nil
+}
+
+func (d *Disk) close() error { return nil }

@@ -14,5 +14,6 @@
 //     the defaults that let a node start without any configuration.
 //  4. A key that is known but has no effect yet is accepted, carries Effective == false and is warned of once by Load.
 //
-// Errors are free of Kafka codes here: a bad value is a plain error whose text is the one Kafka sends with INVALID_CONFIG.
+// A bad value is an error whose text is the one Kafka's clients see, with the kind INVALID_CONFIG (INVALID_REQUEST for
+// brokers, as in Kafka); Load's error is a join of *Fault.
 package config

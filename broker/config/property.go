@@ -45,16 +45,14 @@ type Property struct {
 	HasDefault bool   // false: the value is null until set
 	Importance Importance
 	Mode       Mode
-	Effective  bool     // false: known and accepted, but nothing happens yet
-	Synonyms   []string // broker keys this one falls back to, nearest first (topic and group keys; broker keys with an older unit)
-	Valid      string   // the accepted values, in Kafka's notation ("[0,...]"), for the docs
-	Doc        string   // one or two sentences
+	Effective  bool   // false: known and accepted, but nothing happens yet
+	Internal   bool   // DescribeConfigs shows it only when it is set
+	Synonym    string // of topic and group properties: the broker property that holds the default; "" none
+	Valid      string // the accepted values, in Kafka's notation ("[0,...]"), for the docs
+	Doc        string // one or two sentences
 
-	check validator
+	check func(name string, value any) error // of a parsed value; nil: any
 }
 
 // Sensitive reports whether the value must never be shown.
 func (p *Property) Sensitive() bool { return p.Type == kmsg.ConfigTypePassword }
-
-// validator checks a parsed value and says, in Kafka's words, what is wrong with it.
-type validator func(name string, value any) error

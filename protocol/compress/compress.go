@@ -25,10 +25,10 @@ func Decompress(dst []byte, c Codec, src []byte, limit int) ([]byte, error) {
 	defer r.Close()
 
 	start := len(dst)
-	out := slices.Grow(dst, min(limit, growthRatio*len(src))+1)
+	out := dst
 	for {
 		if len(out) == cap(out) {
-			out = slices.Grow(out, min(cap(out), limit+1))
+			out = slices.Grow(out, min(max(len(out)-start, growthRatio*len(src)), limit)+1)
 		}
 		n, err := r.Read(out[len(out):cap(out)])
 		out = out[:len(out)+n]

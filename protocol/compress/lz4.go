@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -38,6 +39,21 @@ type lz4Stream struct {
 	blocks
 	blockMax  int
 	blockSums bool
+}
+
+// DecompressOldLZ4 is Decompress for the LZ4 frames in message sets of magic 0: their writers put the header checksum
+// over the wrong bytes (KAFKA-3160), so it is not looked at.
+func DecompressOldLZ4(dst, src []byte, limit int) ([]byte, error) {
+	hc := 6
+	if len(src) > 4 && src[4]&lz4FlagContentSize != 0 {
+		hc += 8
+	}
+	if len(src) <= hc {
+		return Decompress(dst, LZ4, src, limit)
+	}
+	fixed := bytes.Clone(src)
+	fixed[hc] = byte(xxh32(src[4:hc]) >> 8)
+	return Decompress(dst, LZ4, fixed, limit)
 }
 
 func (s *lz4Stream) reset(src []byte, _ int) error {

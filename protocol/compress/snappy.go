@@ -6,7 +6,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/klauspost/compress/snappy"
+	"github.com/golang/snappy"
 )
 
 // The xerial framing: magic, then two big-endian int32 (version of the writer, lowest version of a reader that understands it).
@@ -85,7 +85,7 @@ func (s *snappyStream) decode(block []byte) error {
 	if n > s.limit {
 		return ErrTooLarge
 	}
-	s.out, err = snappy.DecodeStrict(s.room(n), block)
+	s.out, err = snappy.Decode(s.room(n), block)
 	return err
 }
 

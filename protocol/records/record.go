@@ -161,7 +161,13 @@ func (c *clock) of(delta int64) int64 {
 // (compress.ErrTooLarge). The Record and what it points to are only good during the call. An error of fn ends it and is
 // returned as it is; malformed records are an *errcode.Error of KindInvalidRecord. The CRC is not looked at.
 func (b Batch) Iterate(limit int, fn func(*Record) error) error {
-	payload := b.Payload()
+	payload, count := b.Payload(), b.RecordCount()
+	switch {
+	case count < 0:
+		return errRecordCount
+	case count == 0: // compaction leaves such batches: nothing in them is looked at
+		return nil
+	}
 	if c := b.Codec(); c != compress.None {
 		buf := getBuffer()
 		defer buf.put()
@@ -171,25 +177,26 @@ func (b Batch) Iterate(limit int, fn func(*Record) error) error {
 		}
 		payload = buf.b
 	}
-	count, base, clock := b.RecordCount(), b.BaseOffset(), b.clock()
-	if count < 0 {
-		return errRecordCount
-	}
+	base, clock := b.BaseOffset(), b.clock()
 	var r Record
 	var f fields
 	at := 0
 	for range count {
-		var err error
-		if at, err = parseRecord(payload, at, &f); err != nil {
-			return err
+		next := quickRecord(payload, at, &f)
+		if next < 0 {
+			var err error
+			if next, err = parseRecord(payload, at, &f); err != nil {
+				return err
+			}
 		}
+		at = next
 		r.fill(payload, &f)
 		r.Offset, r.Timestamp = base+int64(f.offsetDelta), clock.of(f.timestampDelta)
 		if err := fn(&r); err != nil {
 			return err
 		}
 	}
-	if at != len(payload) && count > 0 {
+	if at != len(payload) {
 		return errRecordsLeft
 	}
 	return nil

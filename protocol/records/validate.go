@@ -81,7 +81,10 @@ func Validate(b Batch, o ValidateOptions) (ValidateResult, error) {
 	if o.FromLeader {
 		return ValidateResult{Batch: b, MaxTimestamp: b.MaxTimestamp()}, nil
 	}
-	v := validation{o: &o, clock: b.clock(), maxTimestamp: NoTimestamp, sequential: true}
+	v := validation{o: o, clock: b.clock(), maxTimestamp: NoTimestamp, sequential: true}
+	if o.TimestampType == CreateTime {
+		v.clock.logAppend = false // as it will be stored; Kafka lets such a batch pass, too
+	}
 	if err := v.records(b); err != nil {
 		return ValidateResult{}, err
 	}
@@ -149,7 +152,7 @@ func checkProduced(b Batch) error {
 
 // validation is the walk over one batch's records.
 type validation struct {
-	o              *ValidateOptions
+	o              ValidateOptions
 	clock          clock
 	maxTimestamp   int64
 	maxTimestampAt int64
@@ -161,8 +164,11 @@ type validation struct {
 // records walks all records and returns the first malformation or all record errors.
 func (v *validation) records(b Batch) error {
 	count := b.RecordCount()
-	if count < 0 {
+	switch {
+	case count < 0:
 		return errRecordCount
+	case count == 0: // only the broker's own: nothing in it is looked at
+		return nil
 	}
 	var err error
 	if b.Codec() == compress.None {
@@ -185,13 +191,17 @@ func (v *validation) plain(b Batch, count int32) error {
 	var f fields
 	at := 0
 	for i := range count {
-		var err error
-		if at, err = parseRecord(payload, at, &f); err != nil {
-			return err
+		next := quickRecord(payload, at, &f)
+		if next < 0 {
+			var err error
+			if next, err = parseRecord(payload, at, &f); err != nil {
+				return err
+			}
 		}
+		at = next
 		v.record(i, &f)
 	}
-	if at != len(payload) && count > 0 {
+	if at != len(payload) {
 		return errRecordsLeft
 	}
 	return nil
@@ -209,9 +219,6 @@ func (v *validation) compressed(b Batch, count int32) error {
 			return err
 		}
 		v.record(i, &f)
-	}
-	if count == 0 {
-		return nil
 	}
 	return w.finish()
 }
@@ -279,9 +286,9 @@ func (v *validation) target(b Batch) compress.Codec {
 	return v.o.TargetCodec
 }
 
-// rewrite reports whether the batch cannot stay as it is. Control records are never compressed.
+// rewrite reports whether the batch cannot stay as it is. Control records are never compressed, nor is nothing at all.
 func (v *validation) rewrite(b Batch) bool {
-	if b.IsControl() && b.Codec() == compress.None {
+	if b.RecordCount() == 0 || b.IsControl() && b.Codec() == compress.None {
 		return false
 	}
 	return v.target(b) != b.Codec() || !v.sequential && !v.o.AllowControl
@@ -313,12 +320,12 @@ func (v *validation) rewritten(b Batch) (ValidateResult, error) {
 	if err != nil {
 		return ValidateResult{}, err
 	}
-	if err := checkSize(out, v.o); err != nil {
+	if err := checkSize(out, &v.o); err != nil {
 		return ValidateResult{}, err
 	}
 	res := ValidateResult{Batch: out, MaxTimestamp: out.MaxTimestamp(), OffsetOfMaxTimestamp: v.maxTimestampAt, Rewritten: true}
-	if v.o.TimestampType == LogAppendTime {
-		res.OffsetOfMaxTimestamp = 0
+	if v.o.TimestampType == LogAppendTime || b.TimestampType() == LogAppendTime {
+		res.OffsetOfMaxTimestamp = 0 // all are the same
 	}
 	return res, nil
 }

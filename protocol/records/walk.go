@@ -67,6 +67,10 @@ func (w *walker) fault(short error) error {
 
 // next parses the next record. Positions in f are only good until the next call, and not set for a large record.
 func (w *walker) next(f *fields) error {
+	if at := quickRecord(w.buf[:w.end], w.pos, f); at >= 0 {
+		w.pos = at
+		return nil
+	}
 	w.fill(5)
 	size, at := varint(w.buf[:w.end], w.pos)
 	if at < 0 {

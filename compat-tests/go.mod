@@ -3,3 +3,13 @@ module github.com/distributedmq/dmq/compat-tests
 go 1.26.0
 
 replace github.com/distributedmq/dmq => ../
+
+require (
+	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0
+)
+
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+)

@@ -1,0 +1,110 @@
+package diff
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// What may differ between two brokers of the same behaviour is replaced here, and nowhere else.
+
+// dropped fields say nothing about behaviour.
+var dropped = map[string]bool{"ThrottleMillis": true}
+
+// sized fields depend on the machine or on what else the broker holds: only their sign is compared.
+var sized = map[string]bool{
+	"TotalBytes": true, "UsableBytes": true, "BrokerEpoch": true, "FinalizedFeaturesEpoch": true,
+	"LastFetchTimestamp": true, "LastCaughtUpTimestamp": true, "ProducerIDStart": true, "SessionID": true, "SessionLifetimeMillis": true,
+}
+
+// number replaces numbers that may differ.
+func (s *Session) number(field string, n int64) any {
+	switch {
+	case sized[field]:
+		return sign(n)
+	case field == "Port" && n > 0:
+		return "<port>"
+	case field == "LogAppendTime" && n > 0, field == "LastTimestamp" && n > 0:
+		return "<time>"
+	case field == "ProducerID" && n >= 0 && n < 1<<40:
+		return s.label("producer", fmt.Sprint(n))
+	}
+	return n
+}
+
+func sign(n int64) any {
+	if n > 0 {
+		return "positive"
+	}
+	return n
+}
+
+// text replaces addresses, folders and names of this case.
+func (s *Session) text(field, v string) any {
+	switch field {
+	case "ClusterID":
+		if v != "" {
+			return "<cluster>"
+		}
+	case "Host":
+		return "<host>"
+	case "Documentation":
+		return "<documentation>" // Kafka's sentences are its own
+	}
+	return s.clean(v)
+}
+
+var (
+	uuidText  = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
+	millis    = regexp.MustCompile(`\b1[78]\d{11}\b|-922337\d{13}\b`)
+	javaClass = regexp.MustCompile(`\b(?:org|java|kafka|scala)\.[a-z]+(?:\.[A-Za-z_$]+)+`)
+)
+
+// clean replaces what a text says about this one broker and this one moment.
+func (s *Session) clean(v string) string {
+	v = strings.ReplaceAll(v, s.target.DataDir, "<dir>")
+	v = strings.ReplaceAll(v, s.target.ControllerAddr, "<controller>")
+	v = strings.ReplaceAll(v, s.target.Addr, "<broker>")
+	v = millis.ReplaceAllString(v, "<millis>")
+	v = uuidText.ReplaceAllStringFunc(v, func(id string) string {
+		if strings.ContainsAny(id, "0123456789-_") && strings.ToLower(id) != id && !strings.Contains(id, s.prefix) {
+			return "<uuid>"
+		}
+		return id
+	})
+	return v
+}
+
+// foreign tells whether an element belongs to another case that runs at the same time.
+func (s *Session) foreign(field, key string) bool {
+	name, ok := strings.CutPrefix(key, "Topic=")
+	if !ok {
+		if name, ok = strings.CutPrefix(key, "ResourceName="); !ok {
+			return false
+		}
+	}
+	return strings.HasPrefix(name, casePrefix) && !strings.HasPrefix(name, s.prefix)
+}
+
+// normaliseStruct looks at a struct as a whole.
+func (s *Session) normaliseStruct(name string, m map[string]any) {
+	switch name {
+	case "DescribeQuorumResponseTopicPartition":
+		// How far the metadata log got depends on what every other case did.
+		for _, f := range []string{"HighWatermark", "LeaderEpoch"} {
+			if n, ok := m[f].(int64); ok {
+				m[f] = sign(n)
+			}
+		}
+	case "DescribeQuorumResponseTopicPartitionReplicaState":
+		if n, ok := m["LogEndOffset"].(int64); ok {
+			m["LogEndOffset"] = sign(n)
+		}
+	}
+	// A message that names a Java class cannot be ours word for word.
+	for _, f := range []string{"ErrorMessage", "BatchIndexErrorMessage"} {
+		if text, ok := m[f].(string); ok && javaClass.MatchString(text) {
+			m[f] = "<message that names a Java class>"
+		}
+	}
+}

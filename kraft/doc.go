@@ -1,2 +1,21 @@
-// Package kraft runs the node's part of the metadata quorum.
+// Package kraft runs the node's member of the metadata quorum.
+//
+// [Quorum] owns the raft node and, through it, the only way to change metadata: [Quorum.Propose]. Reading is [Quorum.Image],
+// which every node answers from memory. Publishers are told of each new image on the apply goroutine. All methods are safe
+// from any goroutine.
+//
+// Life: Open → … → Close. Open starts a quorum of one and has it lead, with its log applied, before it returns; a member
+// of a larger quorum returns at once and follows.
+//
+// Invariants:
+//  1. When Propose returns without error the command is durable on a majority, applied here and published here.
+//  2. Image().Version is the position of the last command applied, and never falls.
+//  3. A conditional proposal is applied only if no other command came between.
+//  4. Close joins every goroutine it started.
+//
+// Errors carry their Kafka kind: *NotLeaderError (NOT_CONTROLLER: nothing happened), *OutcomeUnknownError (REQUEST_TIMED_OUT:
+// leadership was lost before the commit was known), image.ErrStaleRevision and *image.RejectedError.
+//
+// Goroutines: raft's own (main, apply, snapshots, one or two per peer), one that forwards raft's incoming calls, and one for
+// each Propose, Barrier or VerifyLeader under way.
 package kraft

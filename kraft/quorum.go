@@ -2,19 +2,25 @@ package kraft
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
+	"sync"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 
+	"github.com/distributedmq/dmq/kraft/fsm"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// Store keeps what raft must not forget: the log, the term and vote, and snapshots. raftstore.Open and
-// raftstore.Memory make one. The Quorum closes it.
+// Store keeps what raft must not forget: the log, the term and vote, and snapshots. raftstore.Open and raftstore.Memory
+// make one. The Quorum closes it.
 type Store interface {
 	hraft.LogStore
 	hraft.StableStore
@@ -27,84 +33,299 @@ type Options struct {
 	NodeID    protocol.NodeID
 	ClusterID string // empty: whatever the log says, or a new one at bootstrap
 	Store     Store
-	Transport hraft.Transport // nil: a loopback for a quorum of one
+	Transport Transport // nil: none, for a quorum of one without observers. The Quorum closes it
 
 	// Bootstrap makes this node the sole voter of a new quorum when its store is empty. Set it only on a node whose
 	// configuration names no other controller.
 	Bootstrap bool
-	// BootstrapRecords supplies the first command of a new cluster; called once, when nothing was ever applied.
+	// BootstrapRecords supplies what a new cluster begins with, beside its id; called once, when nothing was ever applied.
 	BootstrapRecords func(ctx context.Context) ([]metadata.Record, error)
 
 	Publishers []image.Publisher
 	Logger     *slog.Logger
 	Rand       io.Reader // source of the cluster id; nil: crypto/rand
 	Timeouts   Timeouts
-	Fatal      func(error) // the store failed or the log cannot be applied: the process must stop. Must not return in production
+	// SnapshotEntries is how many commands there are between snapshots; 0: 8192.
+	SnapshotEntries uint64
+	// Fatal is called when the metadata log cannot be applied: the process must stop. The store has its own hook. It should
+	// not return; if it does, nothing more is applied.
+	Fatal func(error)
 }
 
-// Timeouts are raft's; zero values take the defaults of DefaultTimeouts.
+// Timeouts are raft's; zero values take the defaults.
 type Timeouts struct {
-	Heartbeat, Election, Lease, Commit time.Duration
+	Heartbeat time.Duration // a follower hears nothing for so long: it asks for an election; 300 ms
+	Election  time.Duration // a candidate waits so long for votes; 300 ms
+	Lease     time.Duration // a leader that cannot reach a majority for so long steps down; 200 ms
+	Commit    time.Duration // followers hear of a commit after at most about so long; 10 ms
 }
+
+const noNode protocol.NodeID = -1
 
 // Quorum is this node's member of the metadata quorum.
-type Quorum struct{}
+type Quorum struct {
+	o      Options
+	logger *slog.Logger
+	fsm    *fsm.FSM
+	raft   *hraft.Raft
+	trans  *selfTransport
+	events *broadcast
 
-// Status describes the quorum as this node sees it.
-type Status struct {
-	NodeID        protocol.NodeID
-	Leader        protocol.NodeID // -1: unknown
-	Term          int64
-	LastIndex     int64
-	CommitIndex   int64
-	AppliedIndex  int64
-	Voters        []Member
-	Observers     []Member
-	SnapshotIndex int64
+	mu       sync.Mutex // guards the fields below
+	closing  bool
+	closed   chan struct{}  // closed when Close has finished
+	inflight sync.WaitGroup // calls that wait for raft; raft may forget those that are queued when it shuts down
+	pending  int            // proposals not yet committed
+	closeErr error
 }
 
-// Member is one node of the quorum. Index and times are known to the leader only; otherwise -1.
-type Member struct {
-	ID             protocol.NodeID
-	LastIndex      int64
-	LastFetch      int64 // ms since the Unix epoch
-	LastCaughtUpAt int64 // ms since the Unix epoch
+// Open starts the node's member of the quorum. A sole voter leads and has applied its whole log when Open returns. On
+// failure everything it was given is closed.
+func Open(ctx context.Context, o Options) (*Quorum, error) {
+	o = withDefaults(o)
+	q := &Quorum{
+		o:      o,
+		logger: o.Logger.With(slog.String("component", "kraft"), slog.Int("node_id", int(o.NodeID))),
+		events: newBroadcast(),
+		closed: make(chan struct{}),
+	}
+	q.fsm = fsm.New(q.logger, o.Fatal, o.Publishers...)
+	q.trans = newSelfTransport(o.Transport)
+	if err := q.start(); err != nil {
+		return nil, errors.Join(err, q.trans.Close(), o.Store.Close())
+	}
+	if q.isSoleVoter() {
+		if err := q.lead(ctx); err != nil {
+			return nil, errors.Join(err, q.Close())
+		}
+	}
+	return q, nil
 }
 
-// Open starts the node's member of the quorum. A sole voter leads and has applied its whole log when Open returns.
-func Open(ctx context.Context, o Options) (*Quorum, error) { panic("skeleton") }
+func withDefaults(o Options) Options {
+	if o.Transport == nil {
+		_, t := hraft.NewInmemTransport(raftAddress(o.NodeID))
+		o.Transport = t
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.Timeouts.Heartbeat, 300*time.Millisecond)
+	def(&o.Timeouts.Election, 300*time.Millisecond)
+	def(&o.Timeouts.Lease, 200*time.Millisecond)
+	def(&o.Timeouts.Commit, 10*time.Millisecond)
+	if o.SnapshotEntries == 0 {
+		o.SnapshotEntries = 8192
+	}
+	return o
+}
+
+// raftID names a node to raft: by its node id, never by an address.
+func raftID(id protocol.NodeID) hraft.ServerID { return hraft.ServerID(strconv.Itoa(int(id))) }
+
+// raftAddress is the address of a node without transport.
+func raftAddress(id protocol.NodeID) hraft.ServerAddress { return hraft.ServerAddress(raftID(id)) }
+
+func nodeID(id hraft.ServerID) protocol.NodeID {
+	n, err := strconv.ParseInt(string(id), 10, 32)
+	if err != nil {
+		return noNode
+	}
+	return protocol.NodeID(n)
+}
+
+func (q *Quorum) raftConfig() *hraft.Config {
+	c := hraft.DefaultConfig()
+	c.LocalID = raftID(q.o.NodeID)
+	c.Logger = newRaftLogger(q.logger)
+	c.HeartbeatTimeout = q.o.Timeouts.Heartbeat
+	c.ElectionTimeout = q.o.Timeouts.Election
+	c.LeaderLeaseTimeout = q.o.Timeouts.Lease
+	c.CommitTimeout = q.o.Timeouts.Commit
+	c.MaxAppendEntries = 1024
+	c.BatchApplyCh = true // proposals that come together are stored together
+	c.SnapshotThreshold = q.o.SnapshotEntries
+	c.TrailingLogs = q.o.SnapshotEntries + q.o.SnapshotEntries/4
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	return c
+}
+
+// start checks the store and starts raft.
+func (q *Quorum) start() (err error) {
+	if err := checkReach(q.o.Store); err != nil {
+		return err
+	}
+	c := q.raftConfig()
+	if q.o.Bootstrap {
+		self := hraft.Server{ID: c.LocalID, Address: q.trans.LocalAddr(), Suffrage: hraft.Voter}
+		err := hraft.BootstrapCluster(c, q.o.Store, q.o.Store, q.o.Store.Snapshots(), q.trans, hraft.Configuration{Servers: []hraft.Server{self}})
+		if err != nil && !errors.Is(err, hraft.ErrCantBootstrap) {
+			return fmt.Errorf("bootstrap the metadata quorum: %w", err)
+		}
+	}
+	defer func() {
+		if r := recover(); r != nil { // raft panics when it cannot read its log
+			err = fmt.Errorf("start the metadata quorum: %v", r)
+		}
+	}()
+	if q.raft, err = hraft.NewRaft(c, q.fsm, q.o.Store, q.o.Store, q.o.Store.Snapshots(), q.trans); err != nil {
+		return fmt.Errorf("start the metadata quorum: %w", err)
+	}
+	q.raft.RegisterObserver(hraft.NewObserver(nil, false, func(o *hraft.Observation) bool {
+		switch o.Data.(type) {
+		case hraft.LeaderObservation, hraft.RaftState:
+			q.events.wake()
+		}
+		return false // there is no channel: the filter has done the work
+	}))
+	return nil
+}
+
+// checkReach refuses a log that does not begin where the newest snapshot ends: raft would panic, or begin with nothing.
+func checkReach(s Store) error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read the metadata log: %w", err)
+	}
+	list, err := s.Snapshots().List()
+	if err != nil {
+		return fmt.Errorf("list metadata snapshots: %w", err)
+	}
+	newest := uint64(0)
+	if len(list) > 0 {
+		newest = list[0].Index
+	}
+	if first > newest+1 {
+		return fmt.Errorf("the metadata log begins at %d, but the newest usable snapshot ends at %d: the metadata in between is lost; "+
+			"restore the directory from a backup, or have this node join the quorum anew with an empty one", first, newest)
+	}
+	return nil
+}
+
+func (q *Quorum) servers() []hraft.Server { return q.raft.GetConfiguration().Configuration().Servers }
+
+func (q *Quorum) isSoleVoter() bool {
+	sole := false
+	for _, s := range q.servers() {
+		if s.Suffrage != hraft.Voter {
+			continue
+		}
+		if s.ID != raftID(q.o.NodeID) {
+			return false
+		}
+		sole = true
+	}
+	return sole
+}
+
+// hasPeers reports whether there are other nodes, and whether some of them vote.
+func (q *Quorum) hasPeers() (any, voting bool) {
+	for _, s := range q.servers() {
+		if s.ID != raftID(q.o.NodeID) {
+			any = true
+			voting = voting || s.Suffrage == hraft.Voter
+		}
+	}
+	return any, voting
+}
+
+// lead makes a sole voter leader without waiting for its election timer, catches up, and begins the cluster if it is new.
+func (q *Quorum) lead(ctx context.Context) error {
+	q.trans.call(&hraft.TimeoutNowRequest{RPCHeader: hraft.RPCHeader{
+		ProtocolVersion: hraft.ProtocolVersionMax,
+		ID:              []byte(raftID(q.o.NodeID)),
+		Addr:            []byte(q.trans.LocalAddr()),
+	}})
+	if _, err := q.WaitLeader(ctx); err != nil {
+		return fmt.Errorf("lead the metadata quorum: %w", err)
+	}
+	if err := q.Barrier(ctx); err != nil {
+		return fmt.Errorf("catch up with the metadata log: %w", err)
+	}
+	if err := q.fsm.Err(); err != nil {
+		return err
+	}
+	img := q.Image()
+	if img.ClusterID == "" {
+		return q.begin(ctx)
+	}
+	if q.o.ClusterID != "" && q.o.ClusterID != img.ClusterID {
+		return &ClusterIDError{Configured: q.o.ClusterID, Stored: img.ClusterID}
+	}
+	return nil
+}
+
+// begin proposes the first command of a cluster.
+func (q *Quorum) begin(ctx context.Context) error {
+	id := q.o.ClusterID
+	if id == "" {
+		random, err := protocol.NewTopicID(q.o.Rand)
+		if err != nil {
+			return fmt.Errorf("choose a cluster id: %w", err)
+		}
+		id = random.String()
+	}
+	records := []metadata.Record{&metadata.ClusterRecord{ClusterID: id}}
+	if q.o.BootstrapRecords != nil {
+		more, err := q.o.BootstrapRecords(ctx)
+		if err != nil {
+			return fmt.Errorf("begin the cluster: %w", err)
+		}
+		records = append(records, more...)
+	}
+	if _, err := q.Propose(ctx, records); err != nil {
+		return fmt.Errorf("begin the cluster: %w", err)
+	}
+	q.logger.Info("cluster begun", slog.String("cluster_id", id), slog.Int("records", len(records)))
+	return nil
+}
 
 // Image returns the newest image this node has applied. Never nil.
-func (q *Quorum) Image() *image.Image { panic("skeleton") }
+func (q *Quorum) Image() *image.Image { return q.fsm.Image() }
 
-// Subscribe adds a publisher. It first receives, on the apply goroutine, a delta from the empty image to the present one.
-func (q *Quorum) Subscribe(p image.Publisher) { panic("skeleton") }
+// Subscribe adds a publisher. Before it returns the publisher has been told of the present image as one delta from the empty
+// one; every later delta follows on from it.
+func (q *Quorum) Subscribe(p image.Publisher) { q.fsm.Subscribe(p) }
 
-// Propose commits records as one command and returns its index once this node has applied it.
-func (q *Quorum) Propose(ctx context.Context, records []metadata.Record) (int64, error) {
-	panic("skeleton")
+// Snapshot takes a snapshot now.
+func (q *Quorum) Snapshot(ctx context.Context) error {
+	err := q.await(ctx, func() error { return q.raft.Snapshot().Error() })
+	if errors.Is(err, hraft.ErrNothingNewToSnapshot) {
+		return nil
+	}
+	return err
 }
 
-// IsLeader reports whether this node believes that it leads.
-func (q *Quorum) IsLeader() bool { panic("skeleton") }
+// Close hands leadership on where other nodes vote, stops raft and closes the transport and the store. Proposals under way
+// are waited for. Calling it again waits for the first call.
+func (q *Quorum) Close() error {
+	q.mu.Lock()
+	if q.closing {
+		q.mu.Unlock()
+		<-q.closed
+		return q.closeErr
+	}
+	q.closing = true
+	q.mu.Unlock()
+	defer close(q.closed)
 
-// VerifyLeader confirms with a majority that this node leads now.
-func (q *Quorum) VerifyLeader(ctx context.Context) error { panic("skeleton") }
-
-// Barrier returns when every command committed before it has been applied here. Leader only.
-func (q *Quorum) Barrier(ctx context.Context) error { panic("skeleton") }
-
-// Leader returns the leader this node knows, and the term.
-func (q *Quorum) Leader() (id protocol.NodeID, term int64, ok bool) { panic("skeleton") }
-
-// WaitLeader returns when a leader is known.
-func (q *Quorum) WaitLeader(ctx context.Context) (protocol.NodeID, error) { panic("skeleton") }
-
-// Status describes the quorum.
-func (q *Quorum) Status() Status { panic("skeleton") }
-
-// LeadershipChanges returns a channel that receives a value (coalesced) whenever leadership may have changed.
-func (q *Quorum) LeadershipChanges() (ch <-chan struct{}, cancel func()) { panic("skeleton") }
-
-// Close hands leadership on where there are peers, stops raft and closes the store.
-func (q *Quorum) Close() error { panic("skeleton") }
+	q.inflight.Wait()
+	if _, voting := q.hasPeers(); voting && q.IsLeader() {
+		start := time.Now()
+		if err := q.raft.LeadershipTransfer().Error(); err != nil {
+			q.logger.Warn("leadership was not handed on; the others hold an election", slog.Any("err", err))
+		} else {
+			q.logger.Info("leadership handed on", slog.Duration("dur", time.Since(start)))
+		}
+	}
+	err := q.raft.Shutdown().Error() // closes the transport
+	q.events.wake()
+	q.closeErr = errors.Join(err, q.trans.Close(), q.o.Store.Close())
+	return q.closeErr
+}

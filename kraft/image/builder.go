@@ -275,23 +275,26 @@ func (b *Builder) config(r *metadata.ConfigRecord) string {
 	if resource.Type == ResourceTopic && b.next.Topics[resource.Name] == nil {
 		return fmt.Sprintf("config of unknown topic %q", resource.Name)
 	}
-	old := b.next.Configs[resource]
-	if r.Value == nil && len(old) == 0 {
+	configs := b.next.Configs[resource]
+	if r.Value == nil && len(configs) == 0 {
 		return ""
 	}
-	// A resource's map is copied at every change: few keys, rarely changed, and the old one may be published.
-	changed := make(map[string]string, len(old)+1)
-	maps.Copy(changed, old)
-	if r.Value == nil {
-		delete(changed, r.Name)
-	} else {
-		changed[r.Name] = *r.Value
-	}
 	own(&b.next.Configs, &b.owned.configs)
-	if len(changed) == 0 {
-		delete(b.next.Configs, resource)
+	if _, ok := b.freshConfigs[resource]; !ok || configs == nil {
+		configs = maps.Clone(configs)
+		if configs == nil {
+			configs = make(map[string]string)
+		}
+		b.next.Configs[resource] = configs
+		mark(&b.freshConfigs, resource, struct{}{})
+	}
+	if r.Value == nil {
+		delete(configs, r.Name)
 	} else {
-		b.next.Configs[resource] = changed
+		configs[r.Name] = *r.Value
+	}
+	if len(configs) == 0 {
+		delete(b.next.Configs, resource)
 	}
 	mark(&b.delta.ChangedConfigs, resource, struct{}{})
 	return ""

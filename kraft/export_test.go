@@ -1,0 +1,17 @@
+package kraft
+
+import (
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// AddMember adds a node to the quorum; membership is not part of the API yet.
+func (q *Quorum) AddMember(id protocol.NodeID, addr hraft.ServerAddress, voter bool) error {
+	if voter {
+		return q.raft.AddVoter(raftID(id), addr, 0, time.Second).Error()
+	}
+	return q.raft.AddNonvoter(raftID(id), addr, 0, time.Second).Error()
+}

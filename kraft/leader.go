@@ -1,0 +1,134 @@
+package kraft
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	hraft "github.com/hashicorp/raft"
+
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// IsLeader reports whether this node believes that it leads. It may have been deposed without knowing: what must not be
+// stale goes through VerifyLeader.
+func (q *Quorum) IsLeader() bool { return q.raft.State() == hraft.Leader }
+
+// VerifyLeader confirms with a majority that this node leads now.
+func (q *Quorum) VerifyLeader(ctx context.Context) error {
+	return q.raftCall(ctx, func() error { return q.raft.VerifyLeader().Error() })
+}
+
+// Barrier returns when every command committed before it has been applied here. Leader only.
+func (q *Quorum) Barrier(ctx context.Context) error {
+	return q.raftCall(ctx, func() error { return q.raft.Barrier(0).Error() })
+}
+
+// raftCall awaits a call that changes nothing: losing leadership meanwhile is simply not being leader.
+func (q *Quorum) raftCall(ctx context.Context, call func() error) error {
+	err := q.await(ctx, call)
+	if errors.Is(err, hraft.ErrLeadershipLost) {
+		err = hraft.ErrNotLeader
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
+	return q.mapError(err)
+}
+
+// Leader returns the leader this node knows, and the term.
+func (q *Quorum) Leader() (id protocol.NodeID, term int64, ok bool) {
+	_, leader := q.raft.LeaderWithID()
+	term = int64(q.raft.CurrentTerm()) //nolint:gosec // terms stay below 2^63
+	if leader == "" {
+		return noNode, term, false
+	}
+	return nodeID(leader), term, true
+}
+
+// WaitLeader returns when a leader is known.
+func (q *Quorum) WaitLeader(ctx context.Context) (protocol.NodeID, error) {
+	changes, cancel := q.LeadershipChanges()
+	defer cancel()
+	for {
+		if id, _, ok := q.Leader(); ok {
+			return id, nil
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return noNode, context.Cause(ctx)
+		case <-q.closed:
+			return noNode, ErrClosed
+		}
+	}
+}
+
+// LeadershipChanges returns a channel that receives a value, several changes in one, whenever the leader may have changed.
+// It is never closed.
+func (q *Quorum) LeadershipChanges() (ch <-chan struct{}, cancel func()) { return q.events.subscribe() }
+
+// Status describes the quorum as this node sees it.
+type Status struct {
+	NodeID       protocol.NodeID
+	Leader       protocol.NodeID // -1: unknown
+	Term         int64
+	LastIndex    int64 // of the log
+	CommitIndex  int64
+	AppliedIndex int64
+	Voters       []protocol.NodeID
+	Observers    []protocol.NodeID
+}
+
+// Status describes the quorum.
+func (q *Quorum) Status() Status {
+	leader, term, _ := q.Leader()
+	s := Status{
+		NodeID: q.o.NodeID, Leader: leader, Term: term,
+		LastIndex:    int64(q.raft.LastIndex()),    //nolint:gosec // indexes stay below 2^63
+		CommitIndex:  int64(q.raft.CommitIndex()),  //nolint:gosec // as above
+		AppliedIndex: int64(q.raft.AppliedIndex()), //nolint:gosec // as above
+	}
+	for _, server := range q.servers() {
+		if server.Suffrage == hraft.Voter {
+			s.Voters = append(s.Voters, nodeID(server.ID))
+		} else {
+			s.Observers = append(s.Observers, nodeID(server.ID))
+		}
+	}
+	return s
+}
+
+// broadcast wakes any number of listeners.
+type broadcast struct {
+	mu   sync.Mutex // guards subs
+	subs map[chan struct{}]struct{}
+}
+
+func newBroadcast() *broadcast { return &broadcast{subs: make(map[chan struct{}]struct{})} }
+
+func (b *broadcast) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ch := range b.subs {
+		select {
+		case ch <- struct{}{}:
+		default: // it has one to read already
+		}
+	}
+}
+
+func (b *broadcast) subscribe() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	b.mu.Lock()
+	b.subs[ch] = struct{}{}
+	b.mu.Unlock()
+	return ch, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.subs, ch)
+	}
+}

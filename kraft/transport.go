@@ -1,0 +1,70 @@
+package kraft
+
+import (
+	"sync"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// Transport carries raft's calls between nodes. hraft.NetworkTransport and hraft.InmemTransport are Transports.
+type Transport interface {
+	hraft.Transport
+	hraft.WithPreVote
+	hraft.WithClose
+}
+
+// selfTransport is a Transport whose node can also call itself: raft's incoming calls come from the inner transport and
+// from call.
+type selfTransport struct {
+	Transport
+	incoming chan hraft.RPC
+	stop     chan struct{}
+	once     sync.Once
+	wg       sync.WaitGroup
+}
+
+func newSelfTransport(inner Transport) *selfTransport {
+	t := &selfTransport{Transport: inner, incoming: make(chan hraft.RPC, 16), stop: make(chan struct{})}
+	t.wg.Go(t.forward)
+	return t
+}
+
+func (t *selfTransport) forward() {
+	for {
+		select {
+		case rpc := <-t.Transport.Consumer():
+			select {
+			case t.incoming <- rpc:
+			case <-t.stop: // unanswered, as raft leaves what reaches it after its end
+				return
+			}
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+// Consumer implements hraft.Transport.
+func (t *selfTransport) Consumer() <-chan hraft.RPC { return t.incoming }
+
+// call delivers a call of the node to itself. The answer is of no interest.
+func (t *selfTransport) call(command any) {
+	select {
+	case t.incoming <- hraft.RPC{Command: command, RespChan: make(chan hraft.RPCResponse, 1)}:
+	case <-t.stop:
+	}
+}
+
+// Close implements hraft.WithClose. Streams go first: a stream of a closed transport would outlive it.
+func (t *selfTransport) Close() error {
+	var err error
+	t.once.Do(func() {
+		close(t.stop)
+		if s, ok := t.Transport.(interface{ CloseStreams() }); ok {
+			s.CloseStreams()
+		}
+		err = t.Transport.Close()
+		t.wg.Wait()
+	})
+	return err
+}

@@ -32,9 +32,10 @@ type Builder struct {
 	delta Delta
 	owned struct{ topics, topicNames, brokers, controllers, configs, features bool } // maps that are ours to write to
 
-	fresh   map[string]*Topic // topics that this builder made and may still write to
-	applied []appliedCommand  // since prev, to start again from when a command fails half-way
-	version int64             // of the command being applied
+	fresh        map[string]*Topic     // topics that this builder made and may still write to
+	freshConfigs map[Resource]struct{} // the same for the configs of a resource
+	applied      []appliedCommand      // since prev, to start again from when a command fails half-way
+	version      int64                 // of the command being applied
 }
 
 type appliedCommand struct {

@@ -1,12 +1,14 @@
 package listener
 
+import "fmt"
+
 // Region is a run of bytes that are sent as they are, such as a slice of a partition's log.
 type Region interface {
 	// Size is fixed.
 	Size() int
 	// Bytes is the whole region where it is in memory, else nil.
 	Bytes() []byte
-	// ReadAt reads from off in the region.
+	// ReadAt reads from off in the region, as io.ReaderAt.
 	ReadAt(p []byte, off int64) (int, error)
 	// Close is called once, after the region was sent or given up.
 	Close() error
@@ -20,12 +22,12 @@ type Encoded struct {
 }
 
 type placed struct {
-	at     int // in Head
+	at     int // where in Head
 	region Region
 }
 
-// NewEncoded returns an empty body; its Head has capacity from an earlier use.
-func NewEncoded() *Encoded { return &Encoded{} }
+// NewEncoded returns an empty body.
+func NewEncoded() *Encoded { return &Encoded{Head: make([]byte, 0, 256)} }
 
 // AddRegion places r behind what Head holds now and takes it over: the listener closes it.
 func (e *Encoded) AddRegion(r Region) { e.regions = append(e.regions, placed{len(e.Head), r}) }
@@ -33,14 +35,48 @@ func (e *Encoded) AddRegion(r Region) { e.regions = append(e.regions, placed{len
 // Size is the number of bytes of the body.
 func (e *Encoded) Size() int {
 	n := len(e.Head)
-	for _, p := range e.regions {
-		n += p.region.Size()
+	for i := range e.regions {
+		n += e.regions[i].region.Size()
 	}
 	return n
 }
 
-// Discard closes the regions of a response that is not going to be sent.
-func (e *Encoded) Discard() { panic("not built yet") }
+// Discard closes the regions. The listener does it for what is returned from Serve or given to Complete.
+func (e *Encoded) Discard() {
+	for i := range e.regions {
+		e.regions[i].region.Close()
+	}
+	e.regions = nil
+}
 
-// AppendTo appends the whole body with its regions: for tests and for answers that are kept.
-func (e *Encoded) AppendTo(dst []byte) ([]byte, error) { panic("not built yet") }
+// AppendTo appends the whole body with its regions, which stay open.
+func (e *Encoded) AppendTo(dst []byte) ([]byte, error) {
+	from := 0
+	for i := range e.regions {
+		p := &e.regions[i]
+		dst = append(dst, e.Head[from:p.at]...)
+		from = p.at
+		n, size := len(dst), p.region.Size()
+		dst = append(dst, make([]byte, size)...)
+		if err := readRegion(p.region, dst[n:], 0); err != nil {
+			return dst[:n], err
+		}
+	}
+	return append(dst, e.Head[from:]...), nil
+}
+
+// readRegion fills p from off in the region.
+func readRegion(r Region, p []byte, off int) error {
+	if b := r.Bytes(); b != nil {
+		copy(p, b[off:])
+		return nil
+	}
+	for done := 0; done < len(p); {
+		n, err := r.ReadAt(p[done:], int64(off+done))
+		done += n
+		if done < len(p) && (err != nil || n == 0) {
+			return fmt.Errorf("read %d bytes at %d of a region of %d: got %d: %w", len(p), off, r.Size(), done, errOr(err))
+		}
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,10 +26,32 @@ type Request struct {
 	Size     int // bytes of the frame without its length
 	Received time.Time
 	Conn     *ConnInfo
+
+	conn   *conn
+	buffer atomic.Pointer[buffer]
+	served time.Time // when Serve returned; only set for an Observer
+	kept   time.Time // when its Pending was completed; only set for an Observer
+
+	// Of a request that waits in its connection's line; guarded by conn.mu.
+	next     *Request
+	pending  *Pending
+	response Response // nil: not known yet
 }
 
-// Release gives the request's buffer back early: nothing may read bytes out of Body from then on.
-func (r *Request) Release() { panic("not built yet") }
+// Release gives the request's buffer back early: nothing may read bytes out of Body from then on. It may be called more
+// than once and from any goroutine.
+func (r *Request) Release() {
+	if b := r.buffer.Swap(nil); b != nil {
+		r.conn.server.gate.put(b)
+	}
+}
+
+// forfeit ends the lease of a buffer of which it is not certain that nobody uses it any more.
+func (r *Request) forfeit() {
+	if b := r.buffer.Swap(nil); b != nil {
+		r.conn.server.gate.budget.free(b.lease)
+	}
+}
 
 // ConnInfo is what is known about a connection. Handlers read it while they serve a request of that connection.
 type ConnInfo struct {
@@ -36,10 +59,13 @@ type ConnInfo struct {
 	ListenerName          string
 	Scope                 protocol.Scope
 	LocalAddr, RemoteAddr net.Addr
-	Principal             string // "User:ANONYMOUS" without authentication
+	Principal             string // AnonymousPrincipal without authentication
 	ClientSoftwareName    string // from ApiVersions (KIP-511), else "unknown"
 	ClientSoftwareVersion string
 }
+
+// AnonymousPrincipal is who is not authenticated.
+const AnonymousPrincipal = "User:ANONYMOUS"
 
 // Response is one of Reply, NoReply, Close, Deferred, *Encoded and *Pending.
 type Response interface{ isResponse() }
@@ -55,7 +81,7 @@ type Close struct{ Err error }
 
 // Deferred is made into a response on the connection's goroutine when its turn to be sent has come: what completes a
 // Pending leaves the work to the connection instead of doing it on the completer's goroutine. It must not return a
-// Pending or another Deferred.
+// Pending or another Deferred. It is not called if the connection ends before.
 type Deferred func() Response
 
 func (Reply) isResponse()    {}
@@ -64,3 +90,10 @@ func (Close) isResponse()    {}
 func (Deferred) isResponse() {}
 func (*Encoded) isResponse() {}
 func (*Pending) isResponse() {}
+
+// discard lets go of a response that is not going to be sent.
+func discard(r Response) {
+	if e, ok := r.(*Encoded); ok {
+		e.Discard()
+	}
+}

@@ -2,11 +2,28 @@ package listener
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/distributedmq/dmq/protocol"
+)
+
+// The defaults of Options.
+const (
+	DefaultMaxRequestBytes = 100 << 20
+	DefaultMaxUnsentBytes  = 64 << 20
+	DefaultIdleTimeout     = 10 * time.Minute
+	DefaultFrameTimeout    = 30 * time.Second
+	DefaultWriteTimeout    = 30 * time.Second
 )
 
 // Options configure a Server. Handler and Logger are required.
@@ -17,52 +34,20 @@ type Options struct {
 	Logger   *slog.Logger
 	Observer Observer // may be nil
 
-	Gate                *Gate          // bounds the request bytes of all listeners that share it; nil: an own one of 256 MiB
-	MaxRequestBytes     int            // socket.request.max.bytes; 0: 100 MiB
+	Gate                *Gate          // bounds the request bytes of all listeners that share it; nil: one of its own
+	MaxRequestBytes     int            // socket.request.max.bytes; 0: DefaultMaxRequestBytes
+	MaxUnsentBytes      int64          // large responses wait while more than this is being sent; 0: DefaultMaxUnsentBytes
 	MaxConnections      int            // max.connections; 0: no limit
 	MaxConnectionsPerIP int            // max.connections.per.ip; 0: no limit
-	PerIPOverrides      map[string]int // max.connections.per.ip.overrides
-	IdleTimeout         time.Duration  // connections.max.idle.ms; 0: 10 min
-	FrameTimeout        time.Duration  // for a started frame; 0: 30 s
-	WriteTimeout        time.Duration  // for a write without progress; 0: 30 s
+	PerIPOverrides      map[string]int // max.connections.per.ip.overrides, by address
+	IdleTimeout         time.Duration  // connections.max.idle.ms; 0: DefaultIdleTimeout
+	FrameTimeout        time.Duration  // for a request to arrive, and as long again per 2 MiB of it; 0: DefaultFrameTimeout
+	WriteTimeout        time.Duration  // for a write without progress; 0: DefaultWriteTimeout
 
 	// Handshake, when set, is run on the connection's goroutine before the first request: TLS and whatever else turns
-	// an accepted connection into one that speaks Kafka. It returns the connection to use and who the peer is.
+	// an accepted connection into one that speaks Kafka. It returns the connection to use and who the peer is. Its
+	// deadlines are its own affair; it clears them.
 	Handshake func(ctx context.Context, c net.Conn) (net.Conn, string, error)
-}
-
-// Server serves the connections of one listener.
-type Server struct{ o Options }
-
-// New returns a server without connections.
-func New(o Options) *Server { return &Server{o: o} }
-
-// Serve accepts connections from l until it is closed by Shutdown or Close; it returns at once.
-func (s *Server) Serve(l net.Listener) { panic("not built yet") }
-
-// ServeConn serves one connection, such as an in-process one; it returns at once.
-func (s *Server) ServeConn(c net.Conn) { panic("not built yet") }
-
-// Addr is the address of the listener given to Serve, or nil.
-func (s *Server) Addr() net.Addr { panic("not built yet") }
-
-// Shutdown stops accepting, closes connections as they become idle, and cuts off the rest when ctx ends. Whoever owns
-// waits completes them meanwhile.
-func (s *Server) Shutdown(ctx context.Context) error { panic("not built yet") }
-
-// Close cuts off every connection and returns when all goroutines are gone.
-func (s *Server) Close() error { panic("not built yet") }
-
-// Stats are the server's counters since New.
-func (s *Server) Stats() Stats { panic("not built yet") }
-
-// Stats are counters of one server.
-type Stats struct {
-	Connections                       int // open now
-	Accepted, Rejected, AcceptErrors  int64
-	BytesIn, BytesOut                 int64
-	Panics                            int64
-	ClosedIdle, ClosedSlow, ClosedBad int64 // by the sweeper, for stalling, for malformed or unserved requests
 }
 
 // Observer is told of each request answered. It is called on connection goroutines and must not block.
@@ -70,18 +55,280 @@ type Observer interface {
 	RequestDone(d *RequestDone)
 }
 
-// RequestDone describes an answered request.
+// RequestDone describes an answered request. It is valid during the call.
 type RequestDone struct {
 	Request       *Request
 	Response      any // kmsg.Response, *Encoded, or nil
 	ResponseBytes int
-	Local         time.Duration // in Serve
-	Remote        time.Duration // until a Pending was completed
-	Send          time.Duration // until the response was written
+	Local         time.Duration // from its last byte until Serve returned
+	Remote        time.Duration // from there until its Pending was completed
+	Send          time.Duration // to encode it and, where it was not coalesced with others, to write it
 }
 
-// Gate bounds the bytes held for requests.
-type Gate struct{ limit int64 }
+// Stats are counters of one server.
+type Stats struct {
+	Connections       int   // open now
+	Accepted          int64 // the others are since New
+	Rejected          int64 // for a limit on connections
+	AcceptErrors      int64
+	BytesIn, BytesOut int64
+	Panics            int64
+	ClosedIdle        int64
+	ClosedSlow        int64 // too slow to send a request or to read responses
+	ClosedBad         int64 // for a request that is malformed or not served
+	ClosedByHandler   int64
+}
 
-// NewGate returns a gate of limit bytes.
-func NewGate(limit int64) *Gate { return &Gate{limit: limit} }
+// Server serves the connections of one listener.
+type Server struct {
+	o        Options
+	gate     *Gate
+	unsent   budget         // bytes handed to writes that have not returned
+	aliasing map[int16]bool // API keys of which requests carry bytes that alias their buffer
+	ctx      func() context.Context
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup // accept loop and connections
+	sweeper  sweeper
+	tick     atomic.Int64 // counts sweeps
+	stopping atomic.Bool
+	hints    [128]atomic.Int32 // size of large replies, by API key
+	sending  atomic.Int32      // send buffers in use
+
+	mu     sync.Mutex // guards the fields below
+	ln     net.Listener
+	conns  map[*conn]struct{}
+	perIP  map[netip.Addr]int
+	next   uint64
+	closed bool
+
+	accepted, rejected, acceptErrors, bytesIn, bytesOut atomic.Int64
+	fates                                               [fatePanic + 1]atomic.Int64
+}
+
+// New returns a server without connections. It starts the goroutine that looks after deadlines, which Close ends.
+func New(o Options) *Server {
+	if o.Gate == nil {
+		o.Gate = NewGate(DefaultGateBytes)
+	}
+	o.MaxRequestBytes = orDefault(o.MaxRequestBytes, DefaultMaxRequestBytes)
+	o.MaxUnsentBytes = orDefault(o.MaxUnsentBytes, DefaultMaxUnsentBytes)
+	o.IdleTimeout = orDefault(o.IdleTimeout, DefaultIdleTimeout)
+	o.FrameTimeout = orDefault(o.FrameTimeout, DefaultFrameTimeout)
+	o.WriteTimeout = orDefault(o.WriteTimeout, DefaultWriteTimeout)
+	o.Logger = o.Logger.With(slog.String("component", "listener"), slog.String("listener", o.Name))
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s := &Server{
+		o: o, gate: o.Gate, aliasing: aliasingKeys(), cancel: cancel,
+		ctx:   func() context.Context { return ctx },
+		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int),
+	}
+	s.unsent.limit = o.MaxUnsentBytes
+	s.sweeper.s = s
+	s.sweeper.start()
+	s.gate.budget.onShort(s.sweeper.shortNow)
+	s.unsent.onShort(s.sweeper.shortNow)
+	return s
+}
+
+func orDefault[T int | int64 | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// aliasingKeys finds the APIs of which requests hold []byte fields, which kmsg does not copy. All others give their
+// buffer back before they are served.
+func aliasingKeys() map[int16]bool {
+	keys := make(map[int16]bool)
+	for _, api := range protocol.APIs() {
+		keys[api.Key] = holdsBytes(reflect.TypeOf(kmsg.RequestForKey(api.Key)))
+	}
+	return keys
+}
+
+func holdsBytes(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 || holdsBytes(t.Elem())
+	case reflect.Struct:
+		if t == reflect.TypeFor[kmsg.Tags]() {
+			return false // unknown tags: nobody looks at them
+		}
+		for i := range t.NumField() {
+			if holdsBytes(t.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Serve accepts connections from l, which it takes over, until Shutdown or Close; it returns at once.
+func (s *Server) Serve(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.stopping.Load() {
+		l.Close()
+		return
+	}
+	s.ln = l
+	s.wg.Go(func() { s.accept(l) })
+}
+
+// Addr is the address of the listener given to Serve, or nil.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ln == nil {
+		return nil
+	}
+	return s.ln.Addr()
+}
+
+func (s *Server) accept(l net.Listener) {
+	const minPause, maxPause = 5 * time.Millisecond, time.Second
+	pause, lastLog := minPause, time.Time{}
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = minPause
+			s.ServeConn(nc)
+			continue
+		}
+		if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		s.acceptErrors.Add(1)
+		if now := time.Now(); now.Sub(lastLog) > 10*time.Second {
+			lastLog = now
+			s.o.Logger.Warn("accept failed, trying again", slog.Any("err", err), slog.Duration("dur", pause))
+		}
+		select {
+		case <-time.After(pause):
+		case <-s.ctx().Done():
+			return
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// ServeConn serves one connection, such as an in-process one, which it takes over; it returns at once.
+func (s *Server) ServeConn(nc net.Conn) {
+	c := &conn{server: s, nc: nc, wake: make(chan struct{}, 1)}
+	c.rb = c.small[:]
+	ctx, cancel := context.WithCancelCause(s.ctx())
+	c.ctx, c.cancel = func() context.Context { return ctx }, cancel
+	c.opened = s.tick.Load()
+	c.phase.Store(c.opened<<phaseBits | phaseIdle)
+	if err := s.register(c); err != nil {
+		s.rejected.Add(1)
+		s.o.Logger.Debug("connection refused", slog.String("remote", nc.RemoteAddr().String()), slog.Any("err", err))
+		cancel(err)
+		nc.Close()
+		return
+	}
+	s.accepted.Add(1)
+	go func() { // register has counted it
+		defer s.wg.Done()
+		c.run(ctx)
+	}()
+}
+
+// register checks the limits on connections and counts c in.
+func (s *Server) register(c *conn) error {
+	ip, hasIP := ipOf(c.nc.RemoteAddr())
+	var victim *conn
+	defer func() {
+		if victim != nil {
+			victim.cutOff(fateSlow, errors.New("gave way to a new connection"))
+		}
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.stopping.Load() {
+		return net.ErrClosed
+	}
+	if hasIP {
+		limit := s.o.MaxConnectionsPerIP
+		if n, ok := s.o.PerIPOverrides[ip.String()]; ok {
+			limit = n
+		}
+		if limit > 0 && s.perIP[ip] >= limit {
+			return fmt.Errorf("%s has %d connections, the most allowed", ip, limit)
+		}
+	}
+	if limit := s.o.MaxConnections; limit > 0 && len(s.conns) >= limit {
+		if victim = s.silentLocked(); victim == nil {
+			return fmt.Errorf("%d connections, the most allowed", limit)
+		}
+	}
+	if hasIP {
+		s.perIP[ip]++
+	}
+	s.conns[c] = struct{}{}
+	s.next++
+	c.index = s.next
+	local, remote := c.nc.LocalAddr(), c.nc.RemoteAddr()
+	c.info = ConnInfo{
+		ID:           fmt.Sprintf("%s-%s-%d", local, remote, c.index),
+		ListenerName: s.o.Name, Scope: s.o.Scope, LocalAddr: local, RemoteAddr: remote,
+		Principal: AnonymousPrincipal, ClientSoftwareName: "unknown", ClientSoftwareVersion: "unknown",
+	}
+	s.wg.Add(1)
+	return nil
+}
+
+// silentLocked finds the oldest connection that has been open for a while without a complete request: it gives way when
+// there is no room for another.
+func (s *Server) silentLocked() *conn {
+	var oldest *conn
+	for c := range s.conns {
+		if !c.proven.Load() && c.fate.Load() == 0 && (oldest == nil || c.index < oldest.index) {
+			oldest = c
+		}
+	}
+	if oldest == nil || s.tick.Load()-oldest.opened < ticks(shortAfter) {
+		return nil
+	}
+	return oldest
+}
+
+func (s *Server) remove(c *conn, err error) {
+	s.fates[c.fate.Load()].Add(1)
+	s.mu.Lock()
+	delete(s.conns, c)
+	if ip, ok := ipOf(c.info.RemoteAddr); ok {
+		if s.perIP[ip]--; s.perIP[ip] == 0 {
+			delete(s.perIP, ip)
+		}
+	}
+	s.mu.Unlock()
+	var p *panicError
+	if errors.As(err, &p) {
+		s.o.Logger.Error("handler panicked, connection closed", slog.String("remote", c.info.RemoteAddr.String()),
+			slog.Any("err", p), slog.String("stack", string(p.stack)))
+		return
+	}
+	s.o.Logger.Debug("connection closed", slog.String("remote", c.info.RemoteAddr.String()), slog.Any("err", err))
+}
+
+func ipOf(a net.Addr) (netip.Addr, bool) {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	ip, ok := netip.AddrFromSlice(t.IP)
+	return ip.Unmap(), ok
+}
+
+// snapshot lists the connections in the memory of an earlier list.
+func (s *Server) snapshot(out []*conn) []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out = out[:0]
+	for c := range s.conns {
+		out = append(out, c)
+	}
+	return out
+}

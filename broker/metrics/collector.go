@@ -1,0 +1,235 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/distributedmq/dmq/broker/listener"
+)
+
+// Sources is where a scrape reads what others own. Nil functions leave their series out.
+type Sources struct {
+	Build      Build
+	Ready      func() bool
+	Replicas   func() ReplicaStats
+	Partitions func(each func(PartitionStats)) // those this broker leads
+	Cluster    func() ClusterStats
+	Quorum     func() QuorumStats
+	Listeners  func() map[string]listener.Stats // by listener name
+	Disks      func() []Disk
+	Topics     *Topics
+	Requests   *Requests
+}
+
+// Build names the binary.
+type Build struct{ Version, Revision, GoVersion string }
+
+// ReplicaStats are Kafka's ReplicaManager gauges.
+type ReplicaStats struct {
+	Leaders, Partitions, UnderReplicated, UnderMinISR, AtMinISR, Offline int
+	DelayedProduces, DelayedFetches                                      int
+}
+
+// PartitionStats describes one partition of which this broker is the leader.
+type PartitionStats struct {
+	Topic, Partition                            string
+	LogStartOffset, LogEndOffset, HighWatermark int64
+	Size                                        int64
+	Segments, Leader, Replicas, ISR             int
+	Preferred                                   bool // the leader is the first replica
+	UnderMinISR, AtMinISR                       bool
+}
+
+// ClusterStats is what the active controller counts; zero on the others.
+type ClusterStats struct {
+	Active                                           bool
+	Topics, Partitions, OfflinePartitions            int
+	ActiveBrokers, FencedBrokers, PreferredImbalance int
+}
+
+// QuorumStats is this node's view of the metadata quorum.
+type QuorumStats struct {
+	Leader, Term, CommitIndex, LastIndex int64
+	Voter, IsLeader                      bool
+}
+
+// Disk is one log directory.
+type Disk struct {
+	Dir         string
+	Total, Free uint64
+	Offline     bool
+}
+
+// Collector emits every series of a broker.
+type Collector struct{ s Sources }
+
+// NewCollector returns a collector over the sources.
+func NewCollector(s Sources) *Collector { return &Collector{s: s} }
+
+// Describe sends nothing: which series exist depends on what the broker hosts (an unchecked collector).
+func (c *Collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	out := emitter{ch}
+	c.node(out)
+	if c.s.Requests != nil {
+		c.s.Requests.collect(ch)
+	}
+	if c.s.Topics != nil {
+		c.s.Topics.collect(out)
+	}
+	if c.s.Listeners != nil {
+		listeners(out, c.s.Listeners())
+	}
+	if c.s.Replicas != nil {
+		c.s.Replicas().collect(out)
+	}
+	if c.s.Partitions != nil {
+		c.s.Partitions(func(p PartitionStats) { p.collect(out) })
+	}
+	if c.s.Cluster != nil {
+		c.s.Cluster().collect(out)
+	}
+	if c.s.Quorum != nil {
+		c.s.Quorum().collect(out)
+	}
+	if c.s.Disks != nil {
+		disks(out, c.s.Disks())
+	}
+}
+
+// emitter sends samples whose name and labels are written where they are used.
+type emitter struct{ ch chan<- prometheus.Metric }
+
+func (e emitter) gauge(name, help string, v float64, labels ...string) {
+	e.send(prometheus.GaugeValue, name, help, v, labels)
+}
+
+func (e emitter) counter(name, help string, v float64, labels ...string) {
+	e.send(prometheus.CounterValue, name, help, v, labels)
+}
+
+// send takes labels as name, value pairs.
+func (e emitter) send(t prometheus.ValueType, name, help string, v float64, labels []string) {
+	names := make([]string, 0, len(labels)/2)
+	values := make([]string, 0, len(labels)/2)
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	e.ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), t, v, values...)
+}
+
+func (c *Collector) node(out emitter) {
+	b := c.s.Build
+	out.gauge("dmq_build_info", "The running binary.", 1, "version", b.Version, "revision", b.Revision, "goversion", b.GoVersion)
+	if c.s.Ready != nil {
+		out.gauge("dmq_ready", "1 when clients are served.", truth(c.s.Ready()))
+	}
+}
+
+func (s ReplicaStats) collect(out emitter) {
+	const prefix = "kafka_server_replicamanager_"
+	out.gauge(prefix+"leadercount", "Partitions this broker leads.", float64(s.Leaders))
+	out.gauge(prefix+"partitioncount", "Partitions this broker hosts.", float64(s.Partitions))
+	out.gauge(prefix+"underreplicatedpartitions", "Led partitions with fewer in-sync replicas than replicas.", float64(s.UnderReplicated))
+	out.gauge(prefix+"underminisrpartitioncount", "Led partitions with fewer in-sync replicas than min.insync.replicas.", float64(s.UnderMinISR))
+	out.gauge(prefix+"atminisrpartitioncount", "Led partitions with exactly min.insync.replicas in sync.", float64(s.AtMinISR))
+	out.gauge(prefix+"offlinereplicacount", "Replicas in an offline log directory.", float64(s.Offline))
+	const purgatory = "kafka_server_delayedoperationpurgatory_purgatorysize"
+	out.gauge(purgatory, "Requests that wait.", float64(s.DelayedProduces), "delayedOperation", "Produce")
+	out.gauge(purgatory, "Requests that wait.", float64(s.DelayedFetches), "delayedOperation", "Fetch")
+}
+
+func (p PartitionStats) collect(out emitter) {
+	labels := []string{"topic", p.Topic, "partition", p.Partition}
+	out.gauge("kafka_log_log_size", "Bytes of the log.", float64(p.Size), labels...)
+	out.gauge("kafka_log_log_logstartoffset", "First offset.", float64(p.LogStartOffset), labels...)
+	out.gauge("kafka_log_log_logendoffset", "Next offset.", float64(p.LogEndOffset), labels...)
+	out.gauge("kafka_log_log_numlogsegments", "Segments.", float64(p.Segments), labels...)
+	out.gauge("kafka_cluster_partition_underminisr", "1 below min.insync.replicas.", truth(p.UnderMinISR), labels...)
+	out.gauge("kafka_cluster_partition_atminisr", "1 at min.insync.replicas.", truth(p.AtMinISR), labels...)
+	out.gauge("kafka_cluster_partition_replicascount", "Replicas.", float64(p.Replicas), labels...)
+	out.gauge("kafka_topic_partition_current_offset", "High watermark.", float64(p.HighWatermark), labels...)
+	out.gauge("kafka_topic_partition_oldest_offset", "First offset.", float64(p.LogStartOffset), labels...)
+	out.gauge("kafka_topic_partition_leader", "Node id of the leader.", float64(p.Leader), labels...)
+	out.gauge("kafka_topic_partition_replicas", "Replicas.", float64(p.Replicas), labels...)
+	out.gauge("kafka_topic_partition_in_sync_replica", "In-sync replicas.", float64(p.ISR), labels...)
+	out.gauge("kafka_topic_partition_leader_is_preferred", "1 when the leader is the first replica.", truth(p.Preferred), labels...)
+	out.gauge("kafka_topic_partition_under_replicated_partition", "1 with fewer in-sync replicas than replicas.", truth(p.ISR < p.Replicas), labels...)
+}
+
+func (s ClusterStats) collect(out emitter) {
+	const prefix = "kafka_controller_kafkacontroller_"
+	out.gauge(prefix+"activecontrollercount", "1 on the active controller.", truth(s.Active))
+	out.gauge(prefix+"globaltopiccount", "Topics.", float64(s.Topics))
+	out.gauge(prefix+"globalpartitioncount", "Partitions.", float64(s.Partitions))
+	out.gauge(prefix+"offlinepartitionscount", "Partitions without a leader.", float64(s.OfflinePartitions))
+	out.gauge(prefix+"activebrokercount", "Unfenced brokers.", float64(s.ActiveBrokers))
+	out.gauge(prefix+"fencedbrokercount", "Fenced brokers.", float64(s.FencedBrokers))
+	out.gauge(prefix+"preferredreplicaimbalancecount", "Partitions whose leader is not the first replica.", float64(s.PreferredImbalance))
+	if s.Active {
+		out.gauge("kafka_brokers", "Unfenced brokers.", float64(s.ActiveBrokers))
+	}
+}
+
+func (s QuorumStats) collect(out emitter) {
+	const prefix = "kafka_server_raftmetrics_"
+	out.gauge(prefix+"current_leader", "Node id of the quorum's leader; -1 unknown.", float64(s.Leader))
+	out.gauge(prefix+"current_epoch", "Term of the quorum.", float64(s.Term))
+	out.gauge(prefix+"high_watermark", "Committed position of the metadata log.", float64(s.CommitIndex))
+	out.gauge(prefix+"log_end_offset", "Last position of the metadata log.", float64(s.LastIndex))
+	for _, state := range []string{"leader", "follower", "observer"} {
+		is := state == "leader" && s.IsLeader || state == "follower" && s.Voter && !s.IsLeader || state == "observer" && !s.Voter
+		out.gauge(prefix+"current_state", "1 for the state this node is in.", truth(is), "state", state)
+	}
+}
+
+func (t *Topics) collect(out emitter) {
+	const prefix = "kafka_server_brokertopicmetrics_"
+	t.topics.Range(func(name, counters any) bool {
+		c, l := counters.(*TopicCounters), []string{"topic", name.(string)}
+		out.counter(prefix+"bytesin_total", "Bytes produced.", float64(c.BytesIn.Load()), l...)
+		out.counter(prefix+"bytesout_total", "Bytes fetched.", float64(c.BytesOut.Load()), l...)
+		out.counter(prefix+"bytesrejected_total", "Bytes of refused batches.", float64(c.BytesRejected.Load()), l...)
+		out.counter(prefix+"messagesin_total", "Records produced.", float64(c.MessagesIn.Load()), l...)
+		out.counter(prefix+"totalproducerequests_total", "Appends asked for.", float64(c.ProduceRequests.Load()), l...)
+		out.counter(prefix+"totalfetchrequests_total", "Reads asked for.", float64(c.FetchRequests.Load()), l...)
+		out.counter(prefix+"failedproducerequests_total", "Appends refused.", float64(c.FailedProduces.Load()), l...)
+		out.counter(prefix+"failedfetchrequests_total", "Reads refused.", float64(c.FailedFetches.Load()), l...)
+		return true
+	})
+}
+
+func listeners(out emitter, stats map[string]listener.Stats) {
+	for name, s := range stats {
+		l := []string{"listener", name}
+		out.gauge("kafka_server_socket_server_metrics_connection_count", "Open connections.", float64(s.Connections), l...)
+		out.counter("dmq_connections_accepted_total", "Connections accepted.", float64(s.Accepted), l...)
+		out.counter("dmq_connections_rejected_total", "Connections refused by a limit.", float64(s.Rejected), l...)
+		out.counter("dmq_connections_closed_total", "Connections closed by the broker.", float64(s.ClosedIdle), append(l[:2:2], "reason", "idle")...)
+		out.counter("dmq_connections_closed_total", "Connections closed by the broker.", float64(s.ClosedSlow), append(l[:2:2], "reason", "slow")...)
+		out.counter("dmq_connections_closed_total", "Connections closed by the broker.", float64(s.ClosedBad), append(l[:2:2], "reason", "malformed")...)
+		out.counter("dmq_network_received_bytes_total", "Bytes received.", float64(s.BytesIn), l...)
+		out.counter("dmq_network_sent_bytes_total", "Bytes sent.", float64(s.BytesOut), l...)
+		out.counter("dmq_panics_total", "Panics caught at the connection boundary; must stay 0.", float64(s.Panics), l...)
+	}
+}
+
+func disks(out emitter, dirs []Disk) {
+	offline := 0
+	for _, d := range dirs {
+		if d.Offline {
+			offline++
+		}
+		out.gauge("dmq_disk_total_bytes", "Size of the file system of a log directory.", float64(d.Total), "dir", d.Dir)
+		out.gauge("dmq_disk_free_bytes", "Free bytes of the file system of a log directory.", float64(d.Free), "dir", d.Dir)
+	}
+	out.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.", float64(offline))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

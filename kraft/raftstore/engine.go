@@ -4,9 +4,9 @@ package raftstore
 type engine interface {
 	// get returns a copy of the value, or errNotFound.
 	get(key []byte) ([]byte, error)
-	// scan calls fn for the keys with a prefix in order, or in reverse, until fn returns false. The slices are valid during
-	// the call only.
-	scan(prefix []byte, reverse bool, fn func(key, value []byte) bool) error
+	// scan calls fn for the keys from low up to but without high in order, or in reverse, until fn returns false. The slices
+	// are valid during the call only.
+	scan(low, high []byte, reverse bool, fn func(key, value []byte) bool) error
 	// commit applies the batch atomically and returns once it is durable; with lazy set, durable no later than the next
 	// commit that is not lazy.
 	commit(b *batch, lazy bool) error

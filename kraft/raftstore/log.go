@@ -1,9 +1,11 @@
 package raftstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -62,7 +64,7 @@ func decodeEntry(value []byte, l *hraft.Log) error {
 
 func (s *Store) loadBounds() error {
 	bound := func(reverse bool) (index uint64, err error) {
-		err = s.engine.scan([]byte{'l'}, reverse, func(key, _ []byte) bool {
+		err = s.engine.scan([]byte{'l'}, []byte{'l' + 1}, reverse, func(key, _ []byte) bool {
 			index = binary.BigEndian.Uint64(key[1:])
 			return false
 		})
@@ -101,7 +103,7 @@ func (s *Store) GetLog(index uint64, l *hraft.Log) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
-	value, err := s.engine.get(logKey(index))
+	value, err := s.ahead.get(s.engine, index)
 	if errors.Is(err, errNotFound) {
 		return hraft.ErrLogNotFound
 	}
@@ -113,6 +115,61 @@ func (s *Store) GetLog(index uint64, l *hraft.Log) error {
 		return fmt.Errorf("read raft log at %d: %w", index, err)
 	}
 	return nil
+}
+
+const (
+	aheadEntries = 256
+	aheadBytes   = 256 << 10
+)
+
+// readAhead keeps the raw entries that follow the one read last: raft reads its log in order, one entry a call.
+type readAhead struct {
+	mu         sync.Mutex // guards the fields below
+	from       uint64
+	values     [][]byte
+	generation int // changes with every deletion
+}
+
+func (r *readAhead) get(e engine, index uint64) ([]byte, error) {
+	r.mu.Lock()
+	if n := index - r.from; index >= r.from && n < uint64(len(r.values)) {
+		value := r.values[n]
+		r.mu.Unlock()
+		return value, nil
+	}
+	generation := r.generation
+	r.mu.Unlock()
+
+	var values [][]byte
+	size, next := 0, index
+	err := e.scan(logKey(index), []byte{'l' + 1}, false, func(key, value []byte) bool {
+		if binary.BigEndian.Uint64(key[1:]) != next {
+			return false
+		}
+		values = append(values, bytes.Clone(value))
+		next++
+		size += len(value)
+		return len(values) < aheadEntries && size < aheadBytes
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(values) == 0 {
+		return nil, errNotFound
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.generation == generation {
+		r.from, r.values = index, values
+	}
+	return values[0], nil
+}
+
+func (r *readAhead) drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.generation++
+	r.from, r.values = 0, nil
 }
 
 // StoreLog implements raft's LogStore.
@@ -173,6 +230,7 @@ func (s *Store) DeleteRange(low, high uint64) error {
 	}
 	b := &batch{}
 	b.deleteRange(logKey(low), logKey(high+1))
+	defer s.ahead.drop() // after the write: what is read before it must not be kept either
 	if err := s.commitLocked(b, false); err != nil {
 		return err
 	}

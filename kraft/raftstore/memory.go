@@ -62,14 +62,11 @@ func (d *Disk) get(key []byte) ([]byte, error) {
 	return bytes.Clone(d.vals[i]), nil
 }
 
-func (d *Disk) scan(prefix []byte, reverse bool, fn func(key, value []byte) bool) error {
+func (d *Disk) scan(low, high []byte, reverse bool, fn func(key, value []byte) bool) error {
 	d.mu.Lock()
-	low, _ := d.find(prefix)
-	high := len(d.keys)
-	if end := after(prefix); end != nil {
-		high, _ = d.find(end)
-	}
-	keys, vals := slices.Clone(d.keys[low:high]), slices.Clone(d.vals[low:high])
+	i, _ := d.find(low)
+	j, _ := d.find(high)
+	keys, vals := slices.Clone(d.keys[i:j]), slices.Clone(d.vals[i:j])
 	d.mu.Unlock()
 	if reverse {
 		slices.Reverse(keys)

@@ -25,8 +25,8 @@ type Options struct {
 // Sizes that keep the whole store at a few MB: it holds some ten thousand small entries and two snapshots.
 const (
 	memTableBytes  = 1 << 20
-	cacheBytes     = 1 << 20
-	walBufferBytes = 0 // bytes are synced when asked for, not in the background
+	cacheBytes     = 4 << 20 // pebble takes its memtables out of it
+	walBufferBytes = 0       // bytes are synced when asked for, not in the background
 	openFilesLimit = 100
 )
 
@@ -74,8 +74,8 @@ func (e *pebbleEngine) get(key []byte) ([]byte, error) {
 	return value, closer.Close()
 }
 
-func (e *pebbleEngine) scan(prefix []byte, reverse bool, fn func(key, value []byte) bool) error {
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+func (e *pebbleEngine) scan(low, high []byte, reverse bool, fn func(key, value []byte) bool) error {
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return err
 	}

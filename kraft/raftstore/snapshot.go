@@ -59,7 +59,7 @@ func (s *Store) loadSnapshots() error {
 	complete := map[string]bool{}
 	for _, kind := range []byte{'m', 'x'} {
 		var bad error
-		err := s.engine.scan([]byte{kind}, false, func(key, value []byte) bool {
+		err := s.engine.scan([]byte{kind}, []byte{kind + 1}, false, func(key, value []byte) bool {
 			var m snapshotMeta
 			body, err := unseal(value)
 			if err == nil {
@@ -81,7 +81,7 @@ func (s *Store) loadSnapshots() error {
 		}
 	}
 	b := &batch{}
-	err := s.engine.scan([]byte{'d'}, false, func(key, _ []byte) bool {
+	err := s.engine.scan([]byte{'d'}, []byte{'d' + 1}, false, func(key, _ []byte) bool {
 		if id := key[1 : len(key)-4]; !complete[string(id)] {
 			prefix := append([]byte{'d'}, id...)
 			b.deleteRange(prefix, after(prefix))

@@ -26,6 +26,7 @@ type Store struct {
 	fatal  func(error)
 
 	engine engine
+	ahead  readAhead
 
 	writing  sync.Mutex // held by whoever writes, across the sync; taken before mu
 	heldTerm *uint64    // LastVoteTerm waiting for LastVoteCand; guarded by writing

@@ -143,6 +143,23 @@ func TestStore_Log(t *testing.T) {
 	})
 }
 
+func TestStore_OverruledEntriesAreForgotten(t *testing.T) {
+	onEach(t, func(t *testing.T, s *raftstore.Store, _ func() *raftstore.Store) {
+		check(t, s.StoreLogs(entries(1, 50)))
+		check(t, s.GetLog(1, new(hraft.Log))) // reads ahead
+		check(t, s.DeleteRange(20, 50))
+		var l hraft.Log
+		if err := s.GetLog(20, &l); !errors.Is(err, hraft.ErrLogNotFound) {
+			t.Errorf("a deleted entry: %v", err)
+		}
+		check(t, s.StoreLog(&hraft.Log{Index: 20, Term: 9, Data: []byte("other")}))
+		check(t, s.GetLog(20, &l))
+		if l.Term != 9 || string(l.Data) != "other" {
+			t.Errorf("entry 20 is %+v", l)
+		}
+	})
+}
+
 func TestStore_LogKeepsExtensions(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
 		want := &hraft.Log{Index: 1, Term: 1, Type: hraft.LogConfiguration, Data: []byte("d"), Extensions: []byte("ext")}

@@ -22,7 +22,9 @@ import (
 // handlerFunc is a Handler made of a function.
 type handlerFunc func(ctx context.Context, r *listener.Request) listener.Response
 
-func (f handlerFunc) Serve(ctx context.Context, r *listener.Request) listener.Response { return f(ctx, r) }
+func (f handlerFunc) Serve(ctx context.Context, r *listener.Request) listener.Response {
+	return f(ctx, r)
+}
 
 // echo answers ApiVersions with the client id as the first feature's name and Produce with its topics.
 func echo(_ context.Context, r *listener.Request) listener.Response {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/distributedmq/dmq/protocol/guard"
 )
 
 // ErrMalformed is a request that does not follow the protocol: its connection is closed.
@@ -24,9 +26,6 @@ type RequestHeader struct {
 	ClientID      string
 	HasClientID   bool // false: the client sent null
 }
-
-// Limits of the tagged fields of a header (KIP-482). Kafka defines none, so whatever a client sends is skipped.
-const maxHeaderTags = 64
 
 // ParseRequestHeader cuts the header off a frame. Key, version and correlation id are set whenever they could be read,
 // also together with an *UnsupportedError. The client id is copied.
@@ -55,35 +54,11 @@ func ParseRequestHeader(frame []byte) (h RequestHeader, body []byte, err error) 
 		body = body[n:]
 	}
 	if api.Flexible(h.Version) {
-		if body, err = skipTags(body); err != nil {
-			return h, nil, err
+		if body, err = guard.Tags(body); err != nil {
+			return h, nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 		}
 	}
 	return h, body, nil
-}
-
-// skipTags walks over the tagged fields of a header: tags rise, sizes fit, and there are few.
-func skipTags(b []byte) ([]byte, error) {
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > maxHeaderTags {
-		return nil, fmt.Errorf("%w: tagged fields of the header", ErrMalformed)
-	}
-	b = b[n:]
-	last := int64(-1)
-	for range count {
-		tag, n := binary.Uvarint(b)
-		if n <= 0 || n > 5 || int64(tag) <= last {
-			return nil, fmt.Errorf("%w: tag of the header", ErrMalformed)
-		}
-		last = int64(tag)
-		b = b[n:]
-		size, n := binary.Uvarint(b)
-		if n <= 0 || n > 5 || size > uint64(len(b)-n) {
-			return nil, fmt.Errorf("%w: size of a tag of the header", ErrMalformed)
-		}
-		b = b[n+int(size):]
-	}
-	return b, nil
 }
 
 // AppendResponseHeader appends the response header for a request: the correlation id, and where the version is flexible

@@ -88,7 +88,7 @@ if stale "$cache/python.stamp" compat-tests/python/requirements.txt || [ ! -x "$
 fi
 
 say "go modules, Apache Kafka's jars, the Java and Rust test programs"
-(cd compat-tests && go mod download >"$cache/go.log" 2>&1 && go build -o "$cache/bin/compat" ./cmd/compat >>"$cache/go.log" 2>&1) || {
+(cd compat-tests && go build -o "$cache/bin/compat" ./cmd/compat >"$cache/go.log" 2>&1) || {
   tail -5 "$cache/go.log"
   missing+=("the Go test programs")
 }

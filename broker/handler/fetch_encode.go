@@ -71,6 +71,7 @@ func newFetchedPartition(topic string, id protocol.TopicID, partition int32) fet
 //	  tags v12+ {0: diverging epoch, 1: current leader}
 func (f *fetchResponse) encode(version int16) *listener.Encoded {
 	e := listener.NewEncoded()
+	e.Grow(f.bound())
 	dst := kbin.AppendInt32(e.Head, f.ThrottleMillis)
 	if version >= 7 {
 		dst = kbin.AppendInt16(dst, f.ErrorCode)
@@ -84,6 +85,25 @@ func (f *fetchResponse) encode(version int16) *listener.Encoded {
 		e.Head = f.appendNodes(e.Head, version)
 	}
 	return e
+}
+
+// bound is how much room the response takes at most, but for the texts of node endpoints, which are rare.
+func (f *fetchResponse) bound() (head, regions int) {
+	head = 4 + 2 + 4 + 5 + 16
+	for i := range f.Partitions {
+		p := &f.Partitions[i]
+		if p.Omit {
+			continue
+		}
+		head += 4 + 2 + 3*8 + 5 + 4 + 5 + 1 + 17*len(p.Aborted)
+		if i == 0 || p.Topic != f.Partitions[i-1].Topic {
+			head += 2 + max(len(p.Topic), 16) + 5 + 1
+		}
+		if p.Records != nil {
+			regions++
+		}
+	}
+	return head, regions
 }
 
 // encodeTopic writes the run of partitions of one topic that starts at i and returns where the next one starts.
@@ -213,17 +233,25 @@ func (p *fetchedPartition) appendTags(dst []byte) []byte {
 
 // appendNodes writes the response's own tags.
 func (f *fetchResponse) appendNodes(dst []byte, version int16) []byte {
-	if version < 16 || len(f.Nodes) == 0 {
+	if version < 16 {
 		return append(dst, 0)
 	}
-	size := kbin.UvarintLen(uint32(len(f.Nodes) + 1))
-	for i := range f.Nodes {
-		size += f.Nodes[i].size()
+	return appendEndpoints(dst, f.Nodes)
+}
+
+// appendEndpoints writes the tags of a response of which the only one, tag 0, is the addresses of leaders (KIP-951).
+func appendEndpoints(dst []byte, nodes []nodeEndpoint) []byte {
+	if len(nodes) == 0 {
+		return append(dst, 0)
+	}
+	size := kbin.UvarintLen(uint32(len(nodes) + 1))
+	for i := range nodes {
+		size += nodes[i].size()
 	}
 	dst = append(dst, 1, 0) // one tag, tag 0
 	dst = kbin.AppendUvarint(dst, uint32(size))
-	dst = kbin.AppendCompactArrayLen(dst, len(f.Nodes))
-	for _, n := range f.Nodes {
+	dst = kbin.AppendCompactArrayLen(dst, len(nodes))
+	for _, n := range nodes {
 		dst = kbin.AppendInt32(dst, n.ID)
 		dst = kbin.AppendCompactString(dst, n.Host)
 		dst = kbin.AppendInt32(dst, n.Port)

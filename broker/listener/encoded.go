@@ -1,6 +1,9 @@
 package listener
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Region is a run of bytes that are sent as they are, such as a slice of a partition's log.
 type Region interface {
@@ -27,7 +30,13 @@ type placed struct {
 }
 
 // NewEncoded returns an empty body.
-func NewEncoded() *Encoded { return &Encoded{Head: make([]byte, 0, 256)} }
+func NewEncoded() *Encoded { return &Encoded{} }
+
+// Grow makes room for head more bytes of Head and regions more regions.
+func (e *Encoded) Grow(head, regions int) {
+	e.Head = slices.Grow(e.Head, head)
+	e.regions = slices.Grow(e.regions, regions)
+}
 
 // AddRegion places r behind what Head holds now and takes it over: the listener closes it.
 func (e *Encoded) AddRegion(r Region) { e.regions = append(e.regions, placed{len(e.Head), r}) }

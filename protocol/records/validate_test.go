@@ -351,7 +351,7 @@ func TestValidate_Allocations(t *testing.T) {
 
 // TestValidate_BombsTakeLittleMemory: refusing one batch that decompresses to far above the limit costs a window, not the limit.
 func TestValidate_BombsTakeLittleMemory(t *testing.T) {
-	zeros := make([]byte, 48<<20)
+	zeros := make([]byte, 24<<20)
 	for _, c := range codecs[1:] {
 		for _, size := range []int{len(zeros), 1 << 10} { // one huge record, many small ones
 			bld := records.NewBuilder(records.BuilderOptions{Codec: c})
@@ -363,7 +363,7 @@ func TestValidate_BombsTakeLittleMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := producerOptions()
-			o.MaxMessageBytes, o.MaxDecompressed = 10<<20, 32<<20
+			o.MaxMessageBytes, o.MaxDecompressed = 10<<20, 16<<20
 			bld = nil
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

@@ -1,0 +1,57 @@
+package handler
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// serveDeleteRecords moves log start offsets up. The records below become unreadable at once; their segments go later.
+//
+// DeleteRecords: v0-v2
+//
+// Behaviour:
+//   - an offset of -1 is the high watermark; one above it, or below the log start: OFFSET_OUT_OF_RANGE
+//   - POLICY_VIOLATION unless the topic's cleanup.policy has delete; internal topics: INVALID_TOPIC_EXCEPTION
+//   - the answer is the low watermark, the log start offset of the replica that is furthest behind
+//   - a partition named twice: the later offset counts, as the later one runs later
+func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Request, req *kmsg.DeleteRecordsRequest) kmsg.Response {
+	ctx, cancel := context.WithTimeout(ctx, max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0))
+	defer cancel()
+	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
+	img := d.h.images.Image()
+	for i := range req.Topics {
+		t := kmsg.NewDeleteRecordsResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, p := range req.Topics[i].Partitions {
+			out := kmsg.NewDeleteRecordsResponseTopicPartition()
+			out.Partition = p.Partition
+			low, err := d.deleteRecords(ctx, img, protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}, p.Offset)
+			out.LowWatermark, out.ErrorCode = low, errcode.Of(err)
+			t.Partitions = append(t.Partitions, out)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+// deleteRecords returns -1 with an error.
+func (d *dataHandler) deleteRecords(ctx context.Context, img *image.Image, tp protocol.TopicPartition, offset int64) (int64, error) {
+	switch {
+	case img.Partition(tp) == nil:
+		return -1, errcode.New(errcode.KindUnknownTopicOrPartition, "delete records of %s: there is no such partition", tp)
+	case isInternal(tp.Topic):
+		return -1, errcode.New(errcode.KindInvalidTopicException, "delete records of %s: the topic is internal", tp)
+	}
+	low, err := d.replicas.DeleteRecords(ctx, tp, offset)
+	if err != nil {
+		return -1, err
+	}
+	return low, nil
+}

@@ -1,0 +1,284 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/compress"
+	"github.com/distributedmq/dmq/protocol/errcode"
+	"github.com/distributedmq/dmq/protocol/records"
+)
+
+// adminClientID is the client id that may write to internal topics.
+const adminClientID = "__admin_client"
+
+// serveProduce appends one batch to each partition named and answers when they are acknowledged.
+//
+// Produce: v3-v13
+//
+// Behaviour:
+//   - exactly one batch of magic 2 per partition, else INVALID_RECORD; an incomplete batch behind it is ignored
+//   - acks other than -1, 0 and 1: INVALID_REQUIRED_ACKS for each partition
+//   - acks=0 has no answer; after an error the connection is closed, so that the client asks for metadata
+//   - a partition named twice is appended to once, with what came last
+//   - internal topics: INVALID_TOPIC_EXCEPTION, except for the client id __admin_client
+//
+// The answer of a request may come later; meanwhile the next request of its connection is served:
+//   - Case A: no partition was appended to, or acks=0: at once
+//   - Case B: all appended partitions are acknowledged, or failed: when the last one is
+//   - Case C: the timeout passed: REQUEST_TIMED_OUT for those that are not; their records stay
+//
+// Version notes:
+//   - v5 log start offset; v7 zstd, before: UNSUPPORTED_COMPRESSION_TYPE
+//   - v8 the bad records of a refused batch and an error message (KIP-467)
+//   - v10 leader and its address with NOT_LEADER_OR_FOLLOWER (KIP-951)
+//   - v13 topics by id (KIP-516): UNKNOWN_TOPIC_ID
+//
+// Differences from Apache Kafka: transactions are not served, so a transactional batch is none of a transaction we know:
+// INVALID_TXN_STATE, from v11 on TRANSACTION_ABORTABLE. Records left out (null) are INVALID_RECORD, where Kafka answers
+// UNKNOWN_SERVER_ERROR. More errors than those of KIP-467 come with a message.
+func (d *dataHandler) serveProduce(_ context.Context, r *listener.Request) listener.Response {
+	req, ok := r.Body.(*kmsg.ProduceRequest)
+	if !ok {
+		return listener.Close{Err: fmt.Errorf("produce decoded as %T", r.Body)}
+	}
+	c := newProduceCall(d, r, req)
+	c.plan(d.h.images.Image(), r.Header)
+	if len(c.parts) == 0 {
+		return c.respond()
+	}
+	if req.Acks != 0 {
+		c.pending = listener.NewPending(true)
+	}
+	opts := replica.AppendOptions{Acks: req.Acks, Timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, Origin: replica.FromClient}
+	if d.replicas.Append(opts, c.parts, c.done) {
+		return c.respond()
+	}
+	pending := c.pending // c may be answered and reused from here on
+	r.Release()          // the records have been written
+	return pending
+}
+
+// produceCall is one Produce on its way. Calls are reused: c belongs to whoever answers it.
+type produceCall struct {
+	d            *dataHandler
+	req          *kmsg.ProduceRequest
+	listenerName string
+	pending      *listener.Pending
+	outcomes     []produceOutcome // of each partition of the request, in its order
+	parts        []replica.Append // what is appended
+	owners       []int32          // parallel to parts: the outcome it belongs to
+	places       map[protocol.TopicPartition]int32
+	hints        leaderHints
+
+	done    func()            // c.complete
+	respond listener.Deferred // c.answer
+}
+
+// produceOutcome is what becomes of one partition: refused with code, or appended as parts[part].
+type produceOutcome struct {
+	code    int16
+	part    int32 // -1: refused
+	dropped bool  // a later mention of the partition counts
+	bytes   int
+	records int
+}
+
+func newProduceCall(d *dataHandler, r *listener.Request, req *kmsg.ProduceRequest) *produceCall {
+	c, ok := d.produceCalls.Get().(*produceCall)
+	if !ok {
+		c = new(produceCall)
+		c.done, c.respond = c.complete, c.answer
+	}
+	c.d, c.req, c.listenerName = d, req, r.Conn.ListenerName
+	return c
+}
+
+// recycle gives the call back. What it points to must not stay alive.
+func (c *produceCall) recycle() {
+	clear(c.parts)
+	clear(c.hints.nodes)
+	d := c.d
+	c.d, c.req, c.pending, c.places = nil, nil, nil, nil
+	c.outcomes, c.parts, c.owners = c.outcomes[:0], c.parts[:0], c.owners[:0]
+	c.hints = leaderHints{nodes: c.hints.nodes[:0]}
+	d.produceCalls.Put(c)
+}
+
+// plan decides for each partition whether it is appended to.
+func (c *produceCall) plan(img *image.Image, h protocol.RequestHeader) {
+	for i := range c.req.Topics {
+		t := &c.req.Topics[i]
+		topic, unknown := producedTopic(img, t, h.Version)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			out := produceOutcome{code: unknown, part: -1}
+			switch {
+			case unknown != 0:
+			case topic == nil || p.Partition < 0 || int(p.Partition) >= len(topic.Partitions):
+				out.code = int16(errcode.KindUnknownTopicOrPartition)
+			default:
+				c.admit(&out, topic, p, h)
+			}
+			c.outcomes = append(c.outcomes, out)
+		}
+	}
+}
+
+// producedTopic finds the topic; code says that the request may not name it so.
+func producedTopic(img *image.Image, t *kmsg.ProduceRequestTopic, version int16) (topic *image.Topic, code int16) {
+	if version < 13 {
+		return img.Topic(t.Topic), 0
+	}
+	if topic = img.TopicByID(t.TopicID); topic == nil {
+		return nil, int16(errcode.KindUnknownTopicID)
+	}
+	return topic, 0
+}
+
+// admit checks what can be checked without the log.
+func (c *produceCall) admit(out *produceOutcome, topic *image.Topic, p *kmsg.ProduceRequestTopicPartition, h protocol.RequestHeader) {
+	batch, kind := producedBatch(p.Records, h.Version)
+	switch acks := c.req.Acks; {
+	case kind != errcode.KindNone:
+	case acks != -1 && acks != 0 && acks != 1:
+		kind = errcode.KindInvalidRequiredAcks
+	case isInternal(topic.Name) && h.ClientID != adminClientID:
+		kind = errcode.KindInvalidTopicException
+	case batch.IsTransactional() && c.req.TransactionID == nil:
+		kind = errcode.KindTransactionalIDAuthorizationFailed
+	case batch.IsTransactional() && h.Version >= 11:
+		kind = errcode.KindTransactionAbortable
+	case batch.IsTransactional():
+		kind = errcode.KindInvalidTxnState
+	}
+	if kind != errcode.KindNone {
+		out.code = int16(kind)
+		return
+	}
+	part := replica.Append{
+		TopicIDPartition: protocol.TopicIDPartition{Topic: topic.Name, Partition: p.Partition},
+		Records:          batch,
+	}
+	if h.Version >= 13 {
+		part.ID = topic.ID
+	}
+	out.bytes, out.records = len(batch), int(batch.RecordCount())
+	out.part = c.place(part)
+}
+
+// producedBatch makes Kafka's checks of what a Produce may carry for one partition (ProduceRequest.validateRecords).
+func producedBatch(b []byte, version int16) (records.Batch, errcode.Kind) {
+	batch, rest, err := records.Split(b)
+	switch {
+	case errors.Is(err, records.ErrShort), errors.Is(err, records.ErrLegacy):
+		return nil, errcode.KindInvalidRecord
+	case err != nil:
+		return nil, errcode.KindOf(err)
+	case version < 7 && batch.Codec() == compress.Zstd:
+		return nil, errcode.KindUnsupportedCompressionType
+	}
+	if len(rest) > 0 {
+		if _, _, err = records.Split(rest); err == nil || errors.Is(err, records.ErrLegacy) {
+			return nil, errcode.KindInvalidRecord
+		} else if !errors.Is(err, records.ErrShort) {
+			return nil, errcode.KindOf(err)
+		}
+	}
+	return batch, errcode.KindNone
+}
+
+// fewParts is how many partitions are searched one by one for a second mention.
+const fewParts = 16
+
+// place adds the partition of the next outcome to what is appended, or replaces an earlier mention of it.
+func (c *produceCall) place(part replica.Append) int32 {
+	owner := int32(len(c.outcomes))
+	if i := c.find(part.TopicIDPartition.TopicPartition()); i >= 0 {
+		earlier := &c.outcomes[c.owners[i]]
+		earlier.dropped, earlier.part = true, -1
+		c.parts[i], c.owners[i] = part, owner
+		return i
+	}
+	i := int32(len(c.parts))
+	c.parts, c.owners = append(c.parts, part), append(c.owners, owner)
+	if c.places != nil {
+		c.places[part.TopicIDPartition.TopicPartition()] = i
+	}
+	return i
+}
+
+// find returns the place of a partition among parts, or -1. Of many partitions it makes an index.
+func (c *produceCall) find(tp protocol.TopicPartition) int32 {
+	if len(c.parts) < fewParts {
+		for i := range c.parts {
+			if p := &c.parts[i]; p.Partition == tp.Partition && p.Topic == tp.Topic {
+				return int32(i)
+			}
+		}
+		return -1
+	}
+	if c.places == nil {
+		c.places = make(map[protocol.TopicPartition]int32, 4*fewParts)
+		for i := range c.parts {
+			c.places[c.parts[i].TopicIDPartition.TopicPartition()] = int32(i)
+		}
+	}
+	if i, ok := c.places[tp]; ok {
+		return i
+	}
+	return -1
+}
+
+// complete is called when all results are there, on whichever goroutine that became known: the answer is made on the
+// connection's.
+func (c *produceCall) complete() {
+	if c.pending != nil {
+		c.pending.Complete(c.respond)
+	}
+}
+
+// answer makes the response and gives the call back.
+func (c *produceCall) answer() listener.Response {
+	defer c.recycle()
+	failed := c.count()
+	if c.req.Acks == 0 {
+		if failed != nil {
+			return listener.Close{Err: fmt.Errorf("produce with acks=0: %w", failed)}
+		}
+		return listener.NoReply{}
+	}
+	c.hints.img, c.hints.listenerName = c.d.h.images.Image(), c.listenerName
+	return c.encode()
+}
+
+// count feeds the metrics and returns an error of a partition, if there is one.
+func (c *produceCall) count() (failed error) {
+	for i := range c.outcomes {
+		out := &c.outcomes[i]
+		switch {
+		case out.dropped:
+		case out.part < 0:
+			failed = errcode.New(errcode.Kind(out.code), "%s", errcode.Name(out.code))
+		case c.parts[out.part].Result.Err != nil:
+			p := &c.parts[out.part]
+			failed = p.Result.Err
+			rejected := 0
+			if errcode.KindOf(failed) == errcode.KindMessageTooLarge {
+				rejected = out.bytes
+			}
+			c.d.topics.ProduceFailed(p.Topic, rejected)
+		default:
+			c.d.topics.Produced(c.parts[out.part].Topic, out.bytes, out.records)
+		}
+	}
+	return failed
+}

@@ -7,30 +7,11 @@ import (
 	"time"
 
 	"github.com/distributedmq/dmq/log/producerstate"
+	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
-	"github.com/distributedmq/dmq/protocol/compress"
 	"github.com/distributedmq/dmq/protocol/records"
 )
-
-type Config struct {
-	SegmentBytes                              int32
-	SegmentMs, SegmentJitterMs                int64
-	SegmentIndexBytes, IndexIntervalBytes     int32
-	RetentionBytes, RetentionMs               int64
-	MaxMessageBytes                           int32
-	CleanupDelete, CleanupCompact             bool
-	LogAppendTime                             bool
-	TimestampBeforeMaxMs, TimestampAfterMaxMs int64
-	Compression                               compress.Codec
-	CompressionProducer                       bool
-	CompressionLevel                          int
-	FlushMessages, FlushMs, FileDeleteDelayMs int64
-	ProducerIDExpirationMs                    int64
-	DeleteRetentionMs                         int64
-}
-
-func DefaultConfig() Config { panic("skeleton") }
 
 type Origin uint8
 
@@ -48,6 +29,9 @@ type Options struct {
 	RecoveryPoint, LogStartOffset, HighWatermark int64
 	CleanShutdown                                bool
 	Syncer                                       *Syncer
+	Files                                        *segment.Files // shared bound of open .log files; nil: an own one
+	TailCache                                    *TailCache     // shared bound of memory for newest batches; nil: none
+	RecoveryPointLowered                         func()         // after a truncation, before anything is appended: the owner checkpoints RecoveryPoint at once
 	Failed                                       func(error)
 	Synced                                       func(endOffset int64)
 	Appended                                     func()
@@ -118,14 +102,8 @@ type Syncer struct{}
 func NewSyncer(workers int) *Syncer { panic("skeleton") }
 func (s *Syncer) Close()            { panic("skeleton") }
 
-type OffsetOutOfRangeError struct{ Offset, LogStartOffset, LogEndOffset int64 }
+type TailCache struct{}
 
-func (e *OffsetOutOfRangeError) Error() string { panic("skeleton") }
+func NewTailCache(bytes int64) *TailCache { panic("skeleton") }
 
-type CorruptError struct {
-	Path     string
-	Position int64
-	Err      error
-}
-
-func (e *CorruptError) Error() string { panic("skeleton") }
+func (l *Log) BytesBetween(from, to int64) int64 { panic("skeleton") }

@@ -1,0 +1,5 @@
+//go:build windows || plan9
+
+package segment
+
+func isQuota(error) bool { return false }

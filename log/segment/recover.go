@@ -1,0 +1,224 @@
+package segment
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+
+	"github.com/distributedmq/dmq/log/vfs"
+	"github.com/distributedmq/dmq/protocol/records"
+)
+
+// Recovered is what Recover found.
+type Recovered struct {
+	Size       int64          // bytes of valid batches
+	NextOffset int64          // after the last of them
+	Bad        *BadBatchError // what follows them, if anything
+}
+
+// Recover checks every batch, calls each for the valid ones in order, and builds the indexes anew. The transaction index is
+// emptied: each adds to it. Nothing is cut; CutAt does that. The segment then ends after the last valid batch.
+func (s *Segment) Recover(each func(b *Batch) error) (Recovered, error) {
+	if err := s.removeTxnIndex(); err != nil {
+		return Recovered{}, err
+	}
+	s.resetIndexes()
+	s.mu.Lock()
+	s.loaded = true
+	s.mu.Unlock()
+	h, err := s.file.acquire()
+	if err != nil {
+		return Recovered{}, err
+	}
+	defer s.file.release()
+	info, err := h.Stat()
+	if err != nil {
+		return Recovered{}, err
+	}
+	s.size.Store(info.Size())
+	s.nextOffset.Store(math.MaxInt64)
+	res, err := s.recoverBatches(h, info.Size(), each)
+	if err != nil {
+		return res, err
+	}
+	s.nextOffset.Store(res.NextOffset)
+	s.size.Store(res.Size)
+	s.suspect.Store(false)
+	return res, s.replaceIndexes()
+}
+
+func (s *Segment) recoverBatches(h vfs.File, size int64, each func(b *Batch) error) (Recovered, error) {
+	sc := NewScanner(h, 0, size, s.o.BaseOffset, true)
+	res := Recovered{NextOffset: s.o.BaseOffset}
+	for {
+		b, err := sc.Next()
+		if errors.Is(err, io.EOF) || errors.As(err, &res.Bad) {
+			return res, nil
+		}
+		if err != nil {
+			return res, err
+		}
+		if !s.Fits(b.LastOffset) {
+			res.Bad = &BadBatchError{Position: b.Position, Err: errOrder}
+			return res, nil
+		}
+		if b.BaseOffset > res.NextOffset {
+			jumped, err := offsetJumped(h, &b, size, res.NextOffset)
+			if err != nil {
+				return res, err
+			}
+			if jumped {
+				res.Bad = &BadBatchError{Position: b.Position, Err: errJumped}
+				return res, nil
+			}
+		}
+		s.indexBatch(b.LastOffset, b.MaxTimestamp, b.Position, int64(b.Size))
+		if err := each(&b); err != nil {
+			return res, err
+		}
+		res.Size, res.NextOffset = sc.Position(), b.NextOffset()
+	}
+}
+
+// errJumped says that a batch's offset is larger than that of the batch behind it.
+var errJumped = errors.New("offset is larger than that of the next batch")
+
+// offsetJumped reports whether it is b's offset, which is outside the CRC, that is wrong, when b leaves a gap behind the
+// batches before it, the next of which should have had the offset expected: then the batch behind b falls back into the
+// gap. Compaction leaves gaps, too, but not that.
+func offsetJumped(h vfs.File, b *Batch, size, expected int64) (bool, error) {
+	next := b.Position + int64(b.Size)
+	if next >= size {
+		return false, nil
+	}
+	following, err := NewScanner(h, next, size, expected, false).Next()
+	var bad *BadBatchError
+	if errors.As(err, &bad) {
+		return false, nil
+	}
+	return err == nil && following.BaseOffset < b.NextOffset(), err
+}
+
+// CutAt makes position the end of the .log file.
+func (s *Segment) CutAt(position, nextOffset int64) error {
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	s.file.wrote()
+	if err := h.Truncate(position); err != nil {
+		return err
+	}
+	s.size.Store(position)
+	s.nextOffset.Store(nextOffset)
+	return nil
+}
+
+func (s *Segment) removeTxnIndex() error {
+	s.txns.reset(0, nil)
+	err := s.o.FS.Remove(s.currentPath(TxnIndexSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Truncate removes the batches from the one that holds offset on, and what the indexes say of them. Under the append lock.
+func (s *Segment) Truncate(offset int64) error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	position, err := s.PositionOf(offset)
+	if err != nil {
+		return err
+	}
+	relative := offset - s.o.BaseOffset
+	cuts := []struct {
+		table  *table
+		suffix string
+		past   func(e []byte) bool
+	}{
+		{&s.offsets, IndexSuffix, func(e []byte) bool { return entryOffset(e) >= relative }},
+		{&s.times, TimeIndexSuffix, func(e []byte) bool { return entryTimeOffset(e) >= relative }},
+		{&s.txns, TxnIndexSuffix, func(e []byte) bool { return parseAborted(e).LastOffset >= offset }},
+	}
+	for _, c := range cuts {
+		if err := s.cutTable(c.table, c.suffix, c.past); err != nil {
+			return err
+		}
+	}
+	if err := s.CutAt(position, max(s.o.BaseOffset, min(offset, s.nextOffset.Load()))); err != nil {
+		return err
+	}
+	return s.truncated(position)
+}
+
+func (s *Segment) cutTable(t *table, suffix string, past func(e []byte) bool) error {
+	path := s.currentPath(suffix)
+	r := t.view().reader(s.o.FS, path)
+	slot, err := r.floor(past)
+	r.close()
+	if err != nil {
+		return err
+	}
+	return t.cut(s.o.FS, path, slot+1)
+}
+
+// truncated works out what Append has to go on from after the end moved to position.
+func (s *Segment) truncated(position int64) error {
+	s.bytesSinceEntry = 0
+	s.mu.Lock()
+	if position == 0 {
+		s.firstRead, s.created = false, s.o.Now()
+	}
+	kept := s.damaged[:0]
+	for _, d := range s.damaged {
+		if d.Position < position {
+			kept = append(kept, d)
+		}
+	}
+	s.damaged = kept
+	s.mu.Unlock()
+	return s.rereadTimes(position)
+}
+
+// rereadTimes finds the largest timestamp again: the last time index entry, or a batch behind it.
+func (s *Segment) rereadTimes(size int64) error {
+	largest := timestampOffset{records.NoTimestamp, s.o.BaseOffset}
+	if v := s.times.view(); v.entries() > 0 {
+		r := v.reader(s.o.FS, s.currentPath(TimeIndexSuffix))
+		e, err := r.entry(v.entries() - 1)
+		if err == nil {
+			largest = timestampOffset{entryTime(e), s.o.BaseOffset + entryTimeOffset(e)}
+		}
+		r.close()
+		if err != nil {
+			return err
+		}
+	}
+	s.setTimes(largest, largest.timestamp)
+	position, _, err := s.lookup(largest.offset)
+	if err != nil {
+		return err
+	}
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	sc := s.scanner(h, position, size)
+	defer s.o.Files.putBuffer(sc.buf)
+	for {
+		b, err := sc.Next()
+		if err != nil {
+			_, _, err = s.walkEnd(err, size, false)
+			return err
+		}
+		if b.MaxTimestamp > largest.timestamp {
+			largest = timestampOffset{b.MaxTimestamp, b.LastOffset}
+			s.setMaxTime(largest)
+		}
+	}
+}

@@ -1,76 +1,220 @@
 package replica
 
 import (
+	"cmp"
 	"context"
-	"time"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 
+	"github.com/distributedmq/dmq/broker/purgatory"
 	"github.com/distributedmq/dmq/kraft/image"
-	"github.com/distributedmq/dmq/log/producerstate"
+	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/log/logdir"
 	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
+// Logs is what the manager needs of the log directories; see the methods of logdir.Manager.
+type Logs interface {
+	Get(tp protocol.TopicPartition) (l *commitlog.Log, found bool, err error)
+	Create(tp protocol.TopicPartition, id protocol.TopicID) (*commitlog.Log, error)
+	Delete(tp protocol.TopicPartition, id protocol.TopicID) error
+	Quarantine(tp protocol.TopicPartition, reason string) (string, error)
+	Partitions(ctx context.Context) ([]logdir.Info, error)
+	Reconfigure(topic string)
+}
+
+// Options configure a Manager. NodeID, Logs and Logger are required.
+type Options struct {
+	NodeID protocol.NodeID
+	Logs   Logs
+	Logger *slog.Logger
+	// MinISR returns a topic's min.insync.replicas. It is asked when the in-sync replicas are fewer than the replicas. Nil: 1.
+	MinISR func(topic string) int
+	// Workers create and delete folders, so many at a time; 0 is 4.
+	Workers int
+	// MaxDelayed bounds the produces that wait, and the fetches that wait; 0 is purgatory.DefaultLimit.
+	MaxDelayed int
+}
+
 // Manager hosts partitions.
-type Manager struct{}
+type Manager struct {
+	nodeID protocol.NodeID
+	logs   Logs
+	logger *slog.Logger
+	minISR func(topic string) int
 
-// Publish takes over a new metadata image (image.Publisher).
-func (m *Manager) Publish(d *image.Delta) { panic("not built yet") }
+	image    atomic.Pointer[image.Image] // the newest published
+	produces *purgatory.Purgatory[*Partition]
+	fetches  *purgatory.Purgatory[*Partition]
+	work     worker
 
-// Append appends to partitions that this broker leads. When it returns true, every Result is final and done is not
-// called. Otherwise done is called exactly once, on any goroutine and maybe before Append returns, when the records are
-// acknowledged as Acks asks or the time is up; the Results are final then. done must be quick: it may run on the
-// goroutine that syncs the log. Records may be reused as soon as Append has returned.
-func (m *Manager) Append(o AppendOptions, parts []Append, done func()) bool { panic("not built yet") }
-
-// Read reads from partitions in order, as many bytes as the options allow, appending a result for each to dst. The first
-// partition that has anything gives at least one batch, however large.
-func (m *Manager) Read(dst []ReadResult, o ReadOptions, parts []ReadPartition) []ReadResult {
-	panic("not built yet")
+	mu         sync.RWMutex // guards the fields below; not held while a log is used
+	partitions map[protocol.TopicPartition]*Partition
+	deleting   map[protocol.TopicPartition]*Partition // deleted, but their folders are still there
 }
 
-// Enough reports whether results, which Read gave for the options, are to be answered at once: enough bytes, an error or
-// a diverging epoch, or nothing asked for.
-func (m *Manager) Enough(o ReadOptions, results []ReadResult) bool { panic("not built yet") }
-
-// Wait is a fetch that waits.
-type Wait interface {
-	// Cancel ends it; done is called unless it was.
-	Cancel()
+// New returns a manager that hosts nothing yet. It starts its workers.
+func New(o Options) *Manager {
+	m := &Manager{
+		nodeID: o.NodeID, logs: o.Logs, minISR: o.MinISR, logger: o.Logger.With(slog.String("component", "replica")),
+		produces:   purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
+		fetches:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
+		partitions: make(map[protocol.TopicPartition]*Partition),
+		deleting:   make(map[protocol.TopicPartition]*Partition),
+	}
+	if m.minISR == nil {
+		m.minISR = func(string) int { return 1 }
+	}
+	m.image.Store(image.Empty())
+	m.work.start(cmp.Or(o.Workers, 4))
+	return m
 }
 
-// AwaitRead calls done exactly once, on any goroutine and maybe before AwaitRead returns, when a Read of the same would be
-// Enough, the deadline has passed or the wait was cancelled. The caller then reads again. It returns nil when done was
-// called already.
-func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.Time, done func()) Wait {
-	panic("not built yet")
+// Close completes every wait and joins the workers, after they have deleted what is to be deleted: a folder that is left
+// would be a stray at the next start. It leaves the logs to their owner.
+func (m *Manager) Close() error {
+	m.work.close()
+	m.produces.Close()
+	m.fetches.Close()
+	return nil
 }
 
-// ListOffset looks an offset up by time. The error carries a kind of errcode.
-func (m *Manager) ListOffset(q ListOffset) (FoundOffset, error) { panic("not built yet") }
-
-// EndOffsetForEpoch returns the largest leader epoch not above the requested one that has records, and where it ends.
-func (m *Manager) EndOffsetForEpoch(tp protocol.TopicPartition, current, requested protocol.LeaderEpoch) (EpochEnd, error) {
-	panic("not built yet")
+// find returns a hosted partition. The errors are those that a client gets for one that is not.
+func (m *Manager) find(tp protocol.TopicPartition, id protocol.TopicID) (*Partition, error) {
+	m.mu.RLock()
+	p := m.partitions[tp]
+	m.mu.RUnlock()
+	switch {
+	case p == nil:
+		return nil, m.notHosted(tp)
+	case !id.IsZero() && id != p.id:
+		return nil, errcode.New(errcode.KindInconsistentTopicID, "%s has topic id %s, not %s", tp, p.id, id)
+	default:
+		return p, nil
+	}
 }
 
-// DeleteRecords moves the log start offset up to offset, or to the high watermark if it is -1, and returns the low
-// watermark: the log start offset of the replica that is furthest behind. Other replicas are waited for until ctx ends.
-func (m *Manager) DeleteRecords(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
-	panic("not built yet")
+func (m *Manager) notHosted(tp protocol.TopicPartition) error {
+	if m.image.Load().Partition(tp) == nil {
+		return errcode.New(errcode.KindUnknownTopicOrPartition, "%s does not exist", tp)
+	}
+	return errcode.New(errcode.KindNotLeaderForPartition, "%s has no replica on this broker", tp)
 }
 
-// Producers returns the producers that the partition remembers (DescribeProducers).
-func (m *Manager) Producers(tp protocol.TopicPartition) ([]producerstate.Entry, error) {
-	panic("not built yet")
+// hosted returns all partitions, in no order.
+func (m *Manager) hosted() []*Partition {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]*Partition, 0, len(m.partitions))
+	for _, p := range m.partitions {
+		all = append(all, p)
+	}
+	return all
 }
 
 // Stats counts what is hosted.
-func (m *Manager) Stats() Stats { panic("not built yet") }
+func (m *Manager) Stats() Stats {
+	s := Stats{DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len()}
+	minISR := make(map[string]int)
+	for _, p := range m.hosted() {
+		r := p.role.Load()
+		s.Partitions++
+		if p.offline.Load() != nil {
+			s.OfflineReplicas++
+		}
+		if !r.leads {
+			continue
+		}
+		s.Leaders++
+		least, ok := minISR[p.tp.Topic]
+		if !ok {
+			least = m.minISR(p.tp.Topic)
+			minISR[p.tp.Topic] = least
+		}
+		if len(r.isr) < len(r.replicas) {
+			s.UnderReplicated++
+		}
+		switch least = min(least, len(r.replicas)); {
+		case len(r.isr) < least:
+			s.UnderMinISR++
+		case len(r.isr) == least:
+			s.AtMinISR++
+		}
+	}
+	return s
+}
+
+// Each calls fn for every partition that this broker leads, in no order.
+func (m *Manager) Each(fn func(LeaderStats)) {
+	for _, p := range m.hosted() {
+		r := p.role.Load()
+		if !r.leads {
+			continue
+		}
+		s := LeaderStats{
+			TopicPartition: p.tp, Replicas: len(r.replicas), ISR: len(r.isr), Preferred: r.replicas[0] == m.nodeID,
+			UnderMinISR: r.underMinISR(m.minISR, p.tp.Topic),
+		}
+		if l := p.local.Load(); l != nil {
+			s.Open, s.LogStartOffset, s.LogEndOffset, s.HighWatermark, s.Size =
+				true, l.log.LogStartOffset(), l.log.LogEndOffset(), l.log.HighWatermark(), l.log.Size()
+		}
+		fn(s)
+	}
+}
 
 // Synced notes that the log of a partition is durable up to endOffset (logdir.Options.Synced).
-func (m *Manager) Synced(tp protocol.TopicPartition, endOffset int64) { panic("not built yet") }
+func (m *Manager) Synced(tp protocol.TopicPartition, _ int64) {
+	m.mu.RLock()
+	p := m.partitions[tp]
+	m.mu.RUnlock()
+	if p != nil {
+		m.advance(p, true)
+	}
+}
 
-// DirFailed takes the partitions of a log directory offline (logdir.Options.Failed).
-func (m *Manager) DirFailed(dir string, err error) { panic("not built yet") }
+// DirFailed takes the partitions of a log directory offline (logdir.Options.Failed). Waits of theirs end with
+// KAFKA_STORAGE_ERROR.
+func (m *Manager) DirFailed(dir string, err error) {
+	m.work.add(func() {
+		failure := error(&errcode.Error{Kind: errcode.KindKafkaStorageError, Msg: "log directory " + dir + " is offline", Err: err})
+		held := make(map[protocol.TopicPartition]bool)
+		infos, lerr := m.logs.Partitions(context.Background())
+		if lerr != nil {
+			m.logger.Warn("list partitions of a failed log directory", slog.String("dir", dir), slog.Any("err", lerr))
+		}
+		for _, info := range infos {
+			held[info.TopicPartition] = info.Dir == dir
+		}
+		n := 0
+		for _, p := range m.hosted() {
+			if held[p.tp] || p.logDied(m.logs) {
+				p.offline.CompareAndSwap(nil, &failure)
+				m.notify(p)
+				n++
+			}
+		}
+		m.logger.Error("log directory failed: its partitions are offline", slog.String("event", "logdir.offline"), slog.String("dir", dir),
+			slog.Int("partitions", n), slog.Any("err", err))
+	})
+}
 
-// Close completes every wait and joins the workers. It leaves the logs to their owner.
-func (m *Manager) Close() error { panic("not built yet") }
+// notify has the waits of a partition look again.
+func (m *Manager) notify(p *Partition) {
+	m.produces.Notify(p)
+	m.fetches.Notify(p)
+}
+
+// advance moves the high watermark of a partition up to where it may be and wakes who waits for that. synced says that the
+// synced end has moved, for which produces with acks=1 wait as well.
+func (m *Manager) advance(p *Partition, synced bool) {
+	moved := p.advanceHighWatermark(m.minISR)
+	if moved || synced {
+		m.produces.Notify(p)
+	}
+	if moved {
+		m.fetches.Notify(p)
+	}
+}

@@ -42,14 +42,17 @@ type Append struct {
 // AppendResult is the answer for one partition.
 type AppendResult struct {
 	Err            error // carries a kind of errcode
-	BaseOffset     int64 // -1 with an error
+	BaseOffset     int64 // -1 when nothing was appended
 	LogAppendTime  int64 // -1 unless the topic says LogAppendTime
 	LogStartOffset int64
 	RecordErrors   *records.RecordErrors // which records were bad, when Err says so
 	CurrentLeader  Leader                // with KindNotLeaderForPartition
 
-	required int64 // acknowledged when this offset is durable, or below the high watermark
-	wait     bool
+	// Of an append whose acknowledgement is waited for:
+	wait        bool
+	partition   *Partition
+	leaderEpoch protocol.LeaderEpoch
+	required    int64 // acknowledged when everything below this offset is synced, or below the high watermark
 }
 
 // AppendOptions are common to all partitions of one produce request.
@@ -138,7 +141,19 @@ type FoundOffset struct {
 	LeaderEpoch       protocol.LeaderEpoch
 }
 
-// Stats counts what is hosted, for metrics and for DescribeLogDirs.
+// LeaderStats describes one partition that this broker leads.
+type LeaderStats struct {
+	protocol.TopicPartition
+	Replicas, ISR int
+	Preferred     bool // the leader is the first replica
+	UnderMinISR   bool
+
+	Open                                        bool // the log is open: the fields below are known
+	LogStartOffset, LogEndOffset, HighWatermark int64
+	Size                                        int64
+}
+
+// Stats counts what is hosted, for metrics.
 type Stats struct {
 	Partitions, Leaders          int
 	UnderReplicated, UnderMinISR int

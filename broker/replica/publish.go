@@ -1,0 +1,183 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// Publish takes over a new metadata image (image.Publisher). It does no I/O: folders are made and deleted by workers, and
+// earlier by the first request that needs them.
+func (m *Manager) Publish(d *image.Delta) {
+	m.image.Store(d.Next)
+	first := d.Prev == nil || d.Prev.Version == 0
+	var woken, created []*Partition
+	m.mu.Lock()
+	for _, t := range d.DeletedTopics {
+		woken = append(woken, m.deleteTopicLocked(t)...)
+	}
+	for _, t := range d.ChangedTopics {
+		for i := range t.Partitions {
+			switch p, isNew := m.assignLocked(t, int32(i)); {
+			case p == nil:
+			case isNew && !first: // what was there at the start is there, or made when needed
+				created = append(created, p)
+			case !isNew:
+				woken = append(woken, p)
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, p := range woken {
+		m.advance(p, false) // more may be visible with fewer replicas in sync
+		m.notify(p)
+	}
+	for _, p := range created {
+		m.work.add(func() { m.makeFolder(p) })
+	}
+	m.reconfigure(d)
+}
+
+// deleteTopicLocked stops hosting the partitions of a topic and has their folders deleted.
+func (m *Manager) deleteTopicLocked(t *image.Topic) []*Partition {
+	var gone []*Partition
+	for i := range t.Partitions {
+		tp := protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}
+		p := m.partitions[tp]
+		if p == nil || p.id != t.ID {
+			continue
+		}
+		delete(m.partitions, tp)
+		m.deleting[tp] = p
+		r := *p.role.Load()
+		r.deleted = true
+		p.role.Store(&r)
+		gone = append(gone, p)
+		m.work.addLasting(func() { m.deleteFolder(p) })
+	}
+	return gone
+}
+
+// assignLocked brings a partition's role up to date. It returns nil where nothing changed for this broker.
+func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew bool) {
+	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
+	state := &t.Partitions[index]
+	now := newRole(m.nodeID, state)
+	p = m.partitions[tp]
+	switch {
+	case p != nil && p.id == t.ID:
+		was := p.role.Load()
+		if was.leader == now.leader && was.leaderEpoch == now.leaderEpoch && slices.Equal(was.isr, now.isr) && slices.Equal(was.replicas, now.replicas) {
+			return nil, false
+		}
+		p.role.Store(now)
+		return p, false
+	case !slices.Contains(state.Replicas, m.nodeID):
+		return nil, false
+	}
+	p = &Partition{tp: tp, id: t.ID, previous: m.deleting[tp]}
+	p.role.Store(now)
+	m.partitions[tp] = p
+	return p, true
+}
+
+// makeFolder gives a new partition its folder.
+func (m *Manager) makeFolder(p *Partition) {
+	if p.role.Load().deleted || p.local.Load() != nil {
+		return
+	}
+	if _, err := p.open(m); err != nil && !p.role.Load().deleted {
+		m.logger.Error("create a partition", p.attrs(slog.Any("err", err))...)
+	}
+}
+
+func (m *Manager) deleteFolder(p *Partition) {
+	if err := p.remove(m); err != nil {
+		m.logger.Error("delete a partition", p.attrs(slog.Any("err", err))...)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.deleting[p.tp] == p {
+		delete(m.deleting, p.tp)
+	}
+}
+
+func (p *Partition) attrs(more ...any) []any {
+	return append([]any{slog.String("topic", p.tp.Topic), slog.Int("partition", int(p.tp.Partition))}, more...)
+}
+
+// reconfigure hands changed configuration to the logs.
+func (m *Manager) reconfigure(d *image.Delta) {
+	if len(d.ChangedConfigs) == 0 {
+		return
+	}
+	topics, all := make(map[string]bool), false
+	for res := range d.ChangedConfigs {
+		switch res.Type {
+		case image.ResourceTopic:
+			topics[res.Name] = true
+		case image.ResourceBroker: // what topics inherit
+			all = true
+		default: // nothing that a log knows
+		}
+	}
+	if all {
+		for _, p := range m.hosted() {
+			topics[p.tp.Topic] = true
+		}
+	}
+	for topic := range topics {
+		m.work.add(func() { m.logs.Reconfigure(topic) })
+	}
+}
+
+// Reconcile compares the folders with the metadata, which must have been published completely: folders that no hosted
+// partition owns are set aside, never deleted, and partitions without a folder get one. It reads the id of every folder.
+func (m *Manager) Reconcile(ctx context.Context) error {
+	infos, err := m.logs.Partitions(ctx)
+	if err != nil {
+		return fmt.Errorf("compare the log directories with the metadata: %w", err)
+	}
+	there := make(map[protocol.TopicPartition]bool, len(infos))
+	for _, info := range infos {
+		there[info.TopicPartition] = true
+		if why := m.stray(info.TopicPartition, info.TopicID); why != "" {
+			moved, err := m.logs.Quarantine(info.TopicPartition, why)
+			if err != nil {
+				return fmt.Errorf("set %s aside: %w", info.TopicPartition, err)
+			}
+			m.logger.WarnContext(ctx, "set a folder aside that the metadata does not know", slog.String("event", "logdir.stray"),
+				slog.String("topic", info.TopicPartition.Topic), slog.Int("partition", int(info.TopicPartition.Partition)),
+				slog.String("reason", why), slog.String("dir", moved))
+			there[info.TopicPartition] = false
+		}
+	}
+	for _, p := range m.hosted() {
+		if !there[p.tp] {
+			m.work.add(func() { m.makeFolder(p) })
+		}
+	}
+	return nil
+}
+
+// stray says why a folder is not one of ours, or "". One that is being deleted is not touched.
+func (m *Manager) stray(tp protocol.TopicPartition, id protocol.TopicID) string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	p := m.partitions[tp]
+	switch {
+	case m.deleting[tp] != nil:
+		return ""
+	case p == nil:
+		return "no partition of that name is assigned to this broker"
+	case !id.IsZero() && id != p.id:
+		return fmt.Sprintf("its topic id is %s, the topic's %s", id, p.id)
+	default:
+		return ""
+	}
+}

@@ -9,11 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/handler"
-	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/log/vfs"
@@ -48,9 +48,9 @@ type Broker struct {
 	cfg    Config
 	logger *slog.Logger
 
-	mu    sync.Mutex // guards node and state
-	state state
-	node  *node
+	mu      sync.Mutex // guards state, and Start and stop against each other
+	state   state
+	running atomic.Pointer[node] // nil unless the node serves clients
 
 	done chan struct{}
 	once sync.Once // closes done
@@ -122,7 +122,8 @@ func (b *Broker) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.node, b.state = n, stateRunning
+	b.running.Store(n)
+	b.state = stateRunning
 	return nil
 }
 
@@ -134,27 +135,20 @@ func (b *Broker) stopped(err error) {
 	})
 }
 
-// Addr returns the address of the first client listener, or nil before Start.
+// Addr returns the address of the first client listener, or nil unless the broker runs.
 func (b *Broker) Addr() net.Addr {
-	return b.listenerAddr(func(n *node) *listener.Server { return n.clients[0] })
+	if n := b.running.Load(); n != nil {
+		return n.clients[0].Addr()
+	}
+	return nil
 }
 
-// ControllerAddr returns the address of the controller listener, or nil where there is none.
+// ControllerAddr returns the address of the controller listener, or nil unless the broker runs.
 func (b *Broker) ControllerAddr() net.Addr {
-	return b.listenerAddr(func(n *node) *listener.Server { return n.controllerServer })
-}
-
-func (b *Broker) listenerAddr(pick func(*node) *listener.Server) net.Addr {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.node == nil {
-		return nil
+	if n := b.running.Load(); n != nil {
+		return n.controllerServer.Addr()
 	}
-	s := pick(b.node)
-	if s == nil {
-		return nil
-	}
-	return s.Addr()
+	return nil
 }
 
 // Dial connects to the first client listener without a socket, whatever the address: it fits kgo.Dialer.
@@ -162,24 +156,21 @@ func (b *Broker) Dial(_ context.Context, _, _ string) (net.Conn, error) { return
 
 // InProcessConn returns a connection to the first client listener that does not touch the network.
 func (b *Broker) InProcessConn() (net.Conn, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.state != stateRunning {
+	n := b.running.Load()
+	if n == nil {
 		return nil, ErrClosed
 	}
 	client, server := net.Pipe()
-	b.node.clients[0].ServeConn(server)
+	n.clients[0].ServeConn(server)
 	return client, nil
 }
 
-// Image returns the cluster's metadata as this node knows it, or nil before Start.
+// Image returns the cluster's metadata as this node knows it, or nil unless the broker runs.
 func (b *Broker) Image() *image.Image {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.node == nil {
-		return nil
+	if n := b.running.Load(); n != nil {
+		return n.quorum.Image()
 	}
-	return b.node.quorum.Image()
+	return nil
 }
 
 // Done is closed when the node has stopped, by itself or by Shutdown or Close.
@@ -208,12 +199,11 @@ func (b *Broker) Close() error {
 
 func (b *Broker) stop(how func(*node) error) error {
 	b.mu.Lock()
-	n := b.node
-	wasRunning := b.state == stateRunning
-	b.state, b.node = stateClosed, nil
+	n := b.running.Swap(nil)
+	b.state = stateClosed
 	b.mu.Unlock()
 	defer b.stopped(nil)
-	if !wasRunning {
+	if n == nil {
 		return nil
 	}
 	return how(n)

@@ -29,8 +29,10 @@ type ReplicaStats struct {
 	DelayedProduces, DelayedFetches                                      int
 }
 
-// PartitionStats describes one partition of which this broker is the leader.
+// PartitionStats describes one partition of which this broker is the leader. What its log knows is left out until the log
+// is open.
 type PartitionStats struct {
+	Open                                        bool
 	Topic, Partition                            string
 	LogStartOffset, LogEndOffset, HighWatermark int64
 	Size                                        int64
@@ -142,15 +144,15 @@ func (s ReplicaStats) collect(out emitter) {
 
 func (p PartitionStats) collect(out emitter) {
 	labels := []string{"topic", p.Topic, "partition", p.Partition}
-	out.gauge("kafka_log_log_size", "Bytes of the log.", float64(p.Size), labels...)
-	out.gauge("kafka_log_log_logstartoffset", "First offset.", float64(p.LogStartOffset), labels...)
-	out.gauge("kafka_log_log_logendoffset", "Next offset.", float64(p.LogEndOffset), labels...)
-	out.gauge("kafka_log_log_numlogsegments", "Segments.", float64(p.Segments), labels...)
+	if p.Open {
+		out.gauge("kafka_log_log_size", "Bytes of the log.", float64(p.Size), labels...)
+		out.gauge("kafka_log_log_logstartoffset", "First offset.", float64(p.LogStartOffset), labels...)
+		out.gauge("kafka_log_log_logendoffset", "Next offset.", float64(p.LogEndOffset), labels...)
+		out.gauge("kafka_topic_partition_current_offset", "High watermark.", float64(p.HighWatermark), labels...)
+		out.gauge("kafka_topic_partition_oldest_offset", "First offset.", float64(p.LogStartOffset), labels...)
+	}
 	out.gauge("kafka_cluster_partition_underminisr", "1 below min.insync.replicas.", truth(p.UnderMinISR), labels...)
-	out.gauge("kafka_cluster_partition_atminisr", "1 at min.insync.replicas.", truth(p.AtMinISR), labels...)
 	out.gauge("kafka_cluster_partition_replicascount", "Replicas.", float64(p.Replicas), labels...)
-	out.gauge("kafka_topic_partition_current_offset", "High watermark.", float64(p.HighWatermark), labels...)
-	out.gauge("kafka_topic_partition_oldest_offset", "First offset.", float64(p.LogStartOffset), labels...)
 	out.gauge("kafka_topic_partition_leader", "Node id of the leader.", float64(p.Leader), labels...)
 	out.gauge("kafka_topic_partition_replicas", "Replicas.", float64(p.Replicas), labels...)
 	out.gauge("kafka_topic_partition_in_sync_replica", "In-sync replicas.", float64(p.ISR), labels...)

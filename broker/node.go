@@ -1,0 +1,462 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/fetchsession"
+	"github.com/distributedmq/dmq/broker/handler"
+	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/broker/metrics"
+	"github.com/distributedmq/dmq/broker/nodelink"
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft"
+	"github.com/distributedmq/dmq/kraft/controller"
+	"github.com/distributedmq/dmq/kraft/image"
+	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/log/logdir"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// metadataDir is the folder of the metadata log below metadata.log.dir. The name is one that Apache Kafka, started on
+// the same directory, sets aside as a stray partition rather than refusing to start.
+const metadataDir = "__dmq_metadata-0"
+
+// kafkaMetadataDir is where Apache Kafka keeps its metadata log.
+const kafkaMetadataDir = "__cluster_metadata-0"
+
+// node is a running node. Its parts are listed in the order in which they start; they stop in the reverse order.
+type node struct {
+	cfg     Config
+	props   *config.Config
+	logger  *slog.Logger
+	stopped func(error) // tells the owner that the node cannot go on
+
+	quorum           *kraft.Quorum
+	sockets          sockets
+	control          *controller.Controller
+	logs             *logdir.Manager
+	replicas         atomic.Pointer[replica.Manager]
+	handler          *handler.Handler
+	controllerServer *listener.Server
+	clients          []*listener.Server // in the order of the configuration, never empty
+	link             *nodelink.Link
+	life             *lifecycle
+
+	topics      *metrics.Topics
+	requests    *metrics.Requests
+	incarnation protocol.TopicID // of this run of the broker
+	background  sync.WaitGroup   // the controller's loop and the heartbeats
+	cancel      context.CancelCauseFunc
+	cleanup     []func() error // what undoes the steps made so far, for a start that fails and for close
+}
+
+var errStopping = errors.New("the node is stopping")
+
+// startNode runs the steps in order. When one fails it undoes those before it.
+func startNode(ctx context.Context, cfg Config, props *config.Config, stopped func(error)) (*node, error) {
+	n := &node{cfg: cfg, props: props, stopped: stopped, topics: new(metrics.Topics), requests: metrics.NewRequests()}
+	n.logger = cfg.Logger.With(slog.Int("node", int(props.NodeID)))
+	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	for _, step := range []func(ctx, run context.Context) error{
+		n.openQuorum,
+		n.bind,
+		n.startController,
+		n.openLogs,
+		n.startReplicas,
+		n.startServers,
+		n.join,
+	} {
+		if err := step(ctx, run); err != nil {
+			return nil, errors.Join(err, n.close())
+		}
+	}
+	return n, nil
+}
+
+// fatal is called when the node must not go on: the metadata log or its store failed.
+func (n *node) fatal(err error) {
+	n.logger.Error("the node cannot go on", slog.String("event", "node.fatal"), slog.Any("err", err))
+	n.stopped(err)
+}
+
+// openQuorum comes first: everything else needs the metadata.
+func (n *node) openQuorum(ctx, _ context.Context) error {
+	identity, err := logdir.Identify(n.cfg.FS, n.props.LogDirs)
+	if err != nil {
+		return err
+	}
+	incarnation, err := protocol.NewTopicID(n.cfg.Rand)
+	if err != nil {
+		return err
+	}
+	n.incarnation = incarnation
+	clusterID := identity.ClusterID
+	if clusterID == "" {
+		clusterID = n.props.ClusterIDHint
+	}
+	store := n.cfg.RaftStore
+	if store == nil {
+		dir := filepath.Join(n.props.MetadataLogDir, metadataDir)
+		if store, err = openStore(n.cfg.FS, dir, n.logger, n.fatal); err != nil {
+			return fmt.Errorf("open the metadata log in %s: %w (is another dmq running on this directory?)", dir, err)
+		}
+	}
+	n.quorum, err = kraft.Open(ctx, kraft.Options{
+		NodeID:           n.props.NodeID,
+		ClusterID:        clusterID,
+		Store:            store,
+		Bootstrap:        true, // the configuration names no other controller: config.Load sees to it
+		BootstrapRecords: n.bootstrapRecords,
+		Logger:           n.logger,
+		Rand:             n.cfg.Rand,
+		Fatal:            n.fatal,
+	})
+	if err != nil {
+		return fmt.Errorf("start the metadata quorum: %w", err)
+	}
+	n.onClose(n.quorum.Close)
+	return nil
+}
+
+// onClose adds what undoes a step; close runs the latest first.
+func (n *node) onClose(f func() error) { n.cleanup = append(n.cleanup, f) }
+
+// sockets are the bound listeners before anything is served on them. Binding early tells the ports that registration
+// announces; connections wait in the kernel meanwhile.
+type sockets struct {
+	clients    []net.Listener
+	controller net.Listener
+	endpoints  []image.Endpoint // of the broker, as advertised
+	control    []image.Endpoint // of the controller
+}
+
+func (n *node) bind(ctx, _ context.Context) error {
+	for i, l := range n.props.Listeners {
+		socket, err := n.listen(ctx, l)
+		if err != nil {
+			return err
+		}
+		n.sockets.clients = append(n.sockets.clients, socket)
+		n.sockets.endpoints = append(n.sockets.endpoints, advertised(n.props.AdvertisedListeners[i], socket.Addr()))
+	}
+	l := n.props.ControllerListeners[0]
+	socket, err := n.listen(ctx, l)
+	if err != nil {
+		return err
+	}
+	n.sockets.controller = socket
+	n.sockets.control = []image.Endpoint{advertised(l, socket.Addr())}
+	return nil
+}
+
+func (n *node) listen(ctx context.Context, l config.Listener) (net.Listener, error) {
+	address := net.JoinHostPort(l.Host, strconv.Itoa(l.Port))
+	socket, err := n.cfg.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("bind listener %s to %s: %w (choose another address with --set listeners=%s://HOST:PORT)", l.Name, address, err, l.Name)
+	}
+	n.onClose(func() error { return ignoreClosed(socket.Close()) })
+	return socket, nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// advertised is what others are told of a listener: the configured host, and the bound port where 0 was configured.
+func advertised(l config.Listener, bound net.Addr) image.Endpoint {
+	e := image.Endpoint{Name: l.Name, Host: l.Host, Port: uint16(l.Port)}
+	if tcp, ok := bound.(*net.TCPAddr); ok {
+		if e.Port == 0 {
+			e.Port = uint16(tcp.Port)
+		}
+		if e.Host == "" {
+			e.Host = tcp.IP.String()
+		}
+	}
+	return e
+}
+
+func (n *node) startController(_, run context.Context) error {
+	n.control = controller.New(controller.Options{
+		Quorum: n.quorum,
+		NodeID: n.props.NodeID,
+		Schema: n.props.ControllerSchema(),
+		Settings: controller.Settings{
+			NumPartitions:            n.props.NumPartitions,
+			DefaultReplicationFactor: n.props.DefaultReplicationFactor,
+			SessionTimeout:           n.props.BrokerSessionTimeout,
+		},
+		Logger:        n.logger,
+		Rand:          n.cfg.Rand,
+		Features:      features(),
+		Endpoints:     n.sockets.control,
+		IncarnationID: n.incarnation,
+	})
+	ctx, cancel := context.WithCancel(run)
+	done := make(chan error, 1)
+	n.background.Go(func() {
+		err := n.control.Run(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.fatal(fmt.Errorf("controller: %w", err))
+		}
+		done <- err
+	})
+	n.onClose(func() error {
+		cancel()
+		<-done
+		return nil
+	})
+	return nil
+}
+
+// openLogs locks the log directories and recovers what an unclean stop left.
+func (n *node) openLogs(ctx, _ context.Context) error {
+	clusterID := n.quorum.Image().ClusterID
+	logs, err := logdir.Open(ctx, logdir.Options{
+		FS:                    n.cfg.FS,
+		Dirs:                  n.props.LogDirs,
+		NodeID:                n.props.NodeID,
+		ClusterID:             clusterID,
+		Rand:                  n.cfg.Rand,
+		Logger:                n.logger,
+		ConfigFor:             n.topicLogConfig,
+		Synced:                n.synced,
+		Failed:                n.dirFailed,
+		RecoveryThreads:       int(n.props.RecoveryThreadsPerDir),
+		HighWatermarkInterval: n.props.HighWatermarkInterval,
+		RetentionInterval:     n.props.RetentionCheckInterval,
+	})
+	if err != nil {
+		return err
+	}
+	n.logs = logs
+	n.onClose(func() error { return logs.Close(false, 0) })
+	return logs.SetClusterID(clusterID)
+}
+
+// topicLogConfig is how a topic's logs are kept: its overrides, over dynamic and static broker properties.
+func (n *node) topicLogConfig(topic string) commitlog.Config {
+	img := n.quorum.Image()
+	return n.props.TopicLog(img.Configs[image.Resource{Type: image.ResourceTopic, Name: topic}], n.dynamic(img))
+}
+
+func (n *node) dynamic(img *image.Image) config.Dynamic {
+	return config.Dynamic{
+		Broker:  img.Configs[image.Resource{Type: image.ResourceBroker, Name: strconv.Itoa(int(n.props.NodeID))}],
+		Cluster: img.Configs[image.Resource{Type: image.ResourceBroker}],
+	}
+}
+
+// startReplicas hosts the partitions that the metadata assigns to this broker. Logs are opened when they are first used.
+func (n *node) startReplicas(ctx, _ context.Context) error {
+	replicas := replica.New(replica.Options{
+		NodeID: n.props.NodeID,
+		Logs:   n.logs,
+		Logger: n.logger,
+		MinISR: n.minISR,
+	})
+	n.replicas.Store(replicas)
+	n.onClose(replicas.Close)
+	n.quorum.Subscribe(replicas)
+	if err := n.quorum.Barrier(ctx); err != nil {
+		return fmt.Errorf("wait for the metadata: %w", err)
+	}
+	return replicas.Reconcile(ctx)
+}
+
+func (n *node) minISR(topic string) int {
+	img := n.quorum.Image()
+	return int(n.props.TopicMinISR(img.Configs[image.Resource{Type: image.ResourceTopic, Name: topic}], n.dynamic(img)))
+}
+
+// synced passes on that a log is durable up to an offset. Recovery may report before there is anybody to tell.
+func (n *node) synced(tp protocol.TopicPartition, end int64) {
+	if r := n.replicas.Load(); r != nil {
+		r.Synced(tp, end)
+	}
+}
+
+func (n *node) dirFailed(dir string, err error) {
+	if r := n.replicas.Load(); r != nil {
+		r.DirFailed(dir, err)
+	}
+}
+
+func (n *node) startServers(_, _ context.Context) error {
+	var seed [32]byte
+	if _, err := io.ReadFull(n.cfg.Rand, seed[:]); err != nil {
+		return fmt.Errorf("draw the seed of fetch session ids: %w", err)
+	}
+	random := rand.New(rand.NewChaCha8(seed)) //nolint:gosec // session ids are no secrets
+	n.life = n.newLifecycle()
+	n.handler = handler.New(handler.Deps{
+		NodeID:     n.props.NodeID,
+		Config:     n.props,
+		Images:     n.quorum,
+		Leader:     n.quorum,
+		Controller: n.control,
+		LogLevels:  n.cfg.LogLevels,
+		Features:   features(),
+		Logger:     n.logger,
+		Data: handler.Data{
+			Replicas:    n.replicas.Load(),
+			LogDirs:     n.logs,
+			Sessions:    fetchsession.New(fetchsession.Options{Slots: int(n.props.FetchSessionCacheSlots), Rand: random}),
+			BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
+			Topics:      n.topics,
+		},
+	})
+	gate := listener.NewGate(0)
+	for _, l := range n.props.Listeners {
+		s := n.newServer(l, protocol.ScopeBroker, gate)
+		n.clients = append(n.clients, s)
+		n.onClose(s.Close)
+	}
+	l := n.props.ControllerListeners[0]
+	n.controllerServer = n.newServer(l, protocol.ScopeController, gate)
+	n.onClose(n.controllerServer.Close)
+	n.controllerServer.Serve(n.sockets.controller)
+	return nil
+}
+
+func (n *node) newServer(l config.Listener, scope protocol.Scope, gate *listener.Gate) *listener.Server {
+	limit := int(n.props.MaxConnections)
+	if own, ok := n.props.MaxConnectionsByListener[l.Name]; ok {
+		limit = min(limit, int(own))
+	}
+	perIP := make(map[string]int, len(n.props.MaxConnectionsPerIPOf))
+	for host, most := range n.props.MaxConnectionsPerIPOf {
+		perIP[host] = int(most)
+	}
+	return listener.New(listener.Options{
+		Name:                l.Name,
+		Scope:               scope,
+		Handler:             n.handler,
+		Logger:              n.logger,
+		Observer:            n.requests,
+		Gate:                gate,
+		MaxRequestBytes:     int(n.props.SocketRequestMaxBytes),
+		MaxConnections:      limit,
+		MaxConnectionsPerIP: int(n.props.MaxConnectionsPerIP),
+		PerIPOverrides:      perIP,
+		IdleTimeout:         n.props.ConnectionsMaxIdle,
+	})
+}
+
+func (n *node) newLifecycle() *lifecycle {
+	return &lifecycle{
+		reg: registration{
+			nodeID:      n.props.NodeID,
+			clusterID:   n.quorum.Image().ClusterID,
+			incarnation: n.incarnation,
+			endpoints:   n.sockets.endpoints,
+			features:    features(),
+			rack:        n.props.Rack,
+			logDirs:     n.directories(func(logdir.DirInfo) bool { return true }),
+			previous:    n.logs.PreviousBrokerEpoch(),
+		},
+		interval: n.props.BrokerHeartbeatInterval,
+		applied:  func() int64 { return n.quorum.Image().Version },
+		offline:  func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Offline }) },
+		logger:   n.logger.With(slog.String("component", "lifecycle")),
+	}
+}
+
+// join registers the broker and opens the doors: clients are served from here on.
+func (n *node) join(ctx, run context.Context) error {
+	n.link = nodelink.New(nodelink.Options{
+		Dial:     n.cfg.Dial,
+		Address:  n.controllerAddress,
+		ClientID: "dmq-broker-" + strconv.Itoa(int(n.props.NodeID)),
+		Logger:   n.logger,
+	})
+	n.onClose(n.link.Close)
+	n.life.link = n.link
+	if err := n.life.start(ctx); err != nil {
+		return err
+	}
+	beats, cancel := context.WithCancelCause(run)
+	done := make(chan struct{})
+	n.background.Go(func() {
+		defer close(done)
+		n.life.run(beats)
+	})
+	n.onClose(func() error {
+		cancel(errStopping)
+		<-done
+		return nil
+	})
+	for i, s := range n.clients {
+		s.Serve(n.sockets.clients[i])
+	}
+	return nil
+}
+
+func (n *node) directories(which func(logdir.DirInfo) bool) []protocol.TopicID {
+	var ids []protocol.TopicID
+	for _, d := range n.logs.Dirs() {
+		if which(d) {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
+
+// controllerAddress is where the active controller listens. With one node that is this one.
+func (n *node) controllerAddress() (string, error) {
+	return n.sockets.controller.Addr().String(), nil
+}
+
+// shutdown stops the node so that nothing has to be recovered: leaders are moved away, requests in flight are answered,
+// logs are flushed and marked clean. What is not done when ctx ends is cut short.
+func (n *node) shutdown(ctx context.Context) error {
+	start := time.Now()
+	n.logger.Info("shutting down", slog.String("event", "node.stop"))
+	var errs []error
+	if n.props.ControlledShutdown {
+		bounded, cancel := context.WithTimeout(ctx, n.props.ShutdownTimeout/2)
+		errs = append(errs, n.life.controlledShutdown(bounded))
+		cancel()
+	}
+	var draining sync.WaitGroup
+	drained := make([]error, len(n.clients))
+	for i, s := range n.clients {
+		draining.Go(func() { drained[i] = s.Shutdown(ctx) })
+	}
+	draining.Wait()
+	errs = append(errs, drained...)
+	epoch := protocol.BrokerEpoch(n.life.epoch.Load())
+	errs = append(errs, n.replicas.Load().Close(), n.logs.Close(true, epoch), n.close())
+	err := errors.Join(errs...)
+	n.logger.Info("stopped", slog.String("event", "node.stopped"), slog.Duration("dur", time.Since(start)), slog.Bool("clean", err == nil))
+	return err
+}
+
+// close undoes every step that was made, the latest first. What was closed already is not closed again.
+func (n *node) close() error {
+	n.cancel(errStopping)
+	var errs []error
+	for i := len(n.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, n.cleanup[i]())
+	}
+	n.cleanup = nil
+	n.background.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"runtime/debug"
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/broker/metrics"
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/image"
+)
+
+// Check is one condition of readiness.
+type Check struct {
+	Name  string
+	Check func() error // nil when it holds; never blocks
+}
+
+var (
+	errStarting = errors.New("starting")
+	errNoLeader = errors.New("no leader is known")
+	errFenced   = errors.New("the broker is fenced")
+	errBeat     = errors.New("the last heartbeat was not answered")
+)
+
+// Checks are the conditions under which the node is ready. They may be asked at any time, also before Start.
+func (b *Broker) Checks() []Check {
+	check := func(name string, f func(*node) error) Check {
+		return Check{Name: name, Check: func() error {
+			n := b.running.Load()
+			if n == nil {
+				return errStarting
+			}
+			return f(n)
+		}}
+	}
+	return []Check{
+		check("quorum", func(n *node) error {
+			if _, _, ok := n.quorum.Leader(); !ok {
+				return errNoLeader
+			}
+			return nil
+		}),
+		check("broker", (*node).unfenced),
+		check("disk", (*node).disksOnline),
+		check("listeners", func(*node) error { return nil }),
+	}
+}
+
+func (n *node) unfenced() error {
+	r := n.quorum.Image().Brokers[n.props.NodeID]
+	switch {
+	case r == nil || r.Fenced:
+		return errFenced
+	case !n.life.connected.Load():
+		return errBeat
+	}
+	return nil
+}
+
+func (n *node) disksOnline() error {
+	var errs []error
+	for _, d := range n.logs.Dirs() {
+		if d.Offline {
+			errs = append(errs, errors.New("log directory "+d.Path+" is offline: "+d.Err.Error()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ClientAddrs are the bound addresses of the client listeners, in the order of the configuration; nil unless the broker
+// runs.
+func (b *Broker) ClientAddrs() []net.Addr {
+	n := b.running.Load()
+	if n == nil {
+		return nil
+	}
+	addrs := make([]net.Addr, len(n.clients))
+	for i, s := range n.clients {
+		addrs[i] = s.Addr()
+	}
+	return addrs
+}
+
+// Collector shows the broker's metrics. It may be registered at any time; before Start and after the end it has little to
+// say.
+func (b *Broker) Collector() prometheus.Collector { return collector{b} }
+
+type collector struct{ b *Broker }
+
+func (collector) Describe(chan<- *prometheus.Desc) {} // which series exist depends on what the broker hosts
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := metrics.Sources{Build: build(), Ready: c.b.ready}
+	if n := c.b.running.Load(); n != nil {
+		n.sources(&s)
+	}
+	metrics.NewCollector(s).Collect(ch)
+}
+
+func (b *Broker) ready() bool {
+	return !slices.ContainsFunc(b.Checks(), func(c Check) bool { return c.Check() != nil })
+}
+
+func build() metrics.Build {
+	out := metrics.Build{Version: "unknown"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return out
+	}
+	out.Version, out.GoVersion = info.Main.Version, info.GoVersion
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			out.Revision = s.Value
+		}
+	}
+	return out
+}
+
+func (n *node) sources(s *metrics.Sources) {
+	replicas := n.replicas.Load()
+	s.Topics, s.Requests = n.topics, n.requests
+	s.Replicas = func() metrics.ReplicaStats { return replicaStats(replicas.Stats()) }
+	s.Partitions = func(each func(metrics.PartitionStats)) {
+		replicas.Each(func(p replica.LeaderStats) { each(n.partitionStats(p)) })
+	}
+	s.Cluster = n.clusterStats
+	s.Quorum = n.quorumStats
+	s.Listeners = func() map[string]listener.Stats {
+		all := map[string]listener.Stats{n.props.ControllerListeners[0].Name: n.controllerServer.Stats()}
+		for i, l := range n.props.Listeners {
+			all[l.Name] = n.clients[i].Stats()
+		}
+		return all
+	}
+	s.Disks = func() []metrics.Disk {
+		var out []metrics.Disk
+		for _, d := range n.logs.Dirs() {
+			out = append(out, metrics.Disk{Dir: d.Path, Total: d.Total, Free: d.Free, Offline: d.Offline})
+		}
+		return out
+	}
+}
+
+func replicaStats(s replica.Stats) metrics.ReplicaStats {
+	return metrics.ReplicaStats{
+		Leaders: s.Leaders, Partitions: s.Partitions, UnderReplicated: s.UnderReplicated, UnderMinISR: s.UnderMinISR,
+		AtMinISR: s.AtMinISR, Offline: s.OfflineReplicas, DelayedProduces: s.DelayedProduces, DelayedFetches: s.DelayedFetches,
+	}
+}
+
+func (n *node) partitionStats(p replica.LeaderStats) metrics.PartitionStats {
+	return metrics.PartitionStats{
+		Topic: p.TopicPartition.Topic, Partition: strconv.Itoa(int(p.TopicPartition.Partition)), Open: p.Open,
+		LogStartOffset: p.LogStartOffset, LogEndOffset: p.LogEndOffset, HighWatermark: p.HighWatermark, Size: p.Size,
+		Leader: int(n.props.NodeID), Replicas: p.Replicas, ISR: p.ISR, Preferred: p.Preferred, UnderMinISR: p.UnderMinISR,
+	}
+}
+
+// clusterStats counts the cluster on the active controller; the others say that they are not.
+func (n *node) clusterStats() metrics.ClusterStats {
+	if !n.quorum.IsLeader() {
+		return metrics.ClusterStats{}
+	}
+	img := n.quorum.Image()
+	s := metrics.ClusterStats{Active: true, Topics: len(img.Topics)}
+	for _, t := range img.Topics {
+		s.Partitions += len(t.Partitions)
+		for i := range t.Partitions {
+			switch p := &t.Partitions[i]; p.Leader {
+			case image.NoLeader:
+				s.OfflinePartitions++
+			case p.Replicas[0]:
+			default:
+				s.PreferredImbalance++
+			}
+		}
+	}
+	for _, b := range img.Brokers {
+		if b.Fenced {
+			s.FencedBrokers++
+		} else {
+			s.ActiveBrokers++
+		}
+	}
+	return s
+}
+
+func (n *node) quorumStats() metrics.QuorumStats {
+	s := n.quorum.Status()
+	return metrics.QuorumStats{
+		Leader: int64(s.Leader), Term: s.Term, CommitIndex: s.CommitIndex, LastIndex: s.LastIndex,
+		Voter: slices.Contains(s.Voters, n.props.NodeID), IsLeader: s.Leader == n.props.NodeID,
+	}
+}

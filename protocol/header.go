@@ -47,7 +47,7 @@ func ParseRequestHeader(frame []byte) (h RequestHeader, body []byte, err error) 
 	n := int(int16(binary.BigEndian.Uint16(body)))
 	body = body[2:]
 	switch {
-	case n > len(body) || n < -1:
+	case n > len(body): // any negative length is null, as in Kafka
 		return h, nil, fmt.Errorf("%w: client id of %d bytes", ErrMalformed, n)
 	case n >= 0:
 		h.ClientID, h.HasClientID = string(body[:n]), true

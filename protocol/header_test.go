@@ -57,7 +57,6 @@ func TestParseRequestHeader_Refuses(t *testing.T) {
 		{"half a correlation id", "\x00\x12\x00\x03\x00\x00", "header of 6 bytes"},
 		{"no client id", apiVersions3 + "\x00", "without client id"},
 		{"a client id longer than the frame", apiVersions3 + "\x00\x05abc", "client id of 5 bytes"},
-		{"a negative client id", apiVersions3 + "\xff\xfe", "client id of -2 bytes"},
 		{"no tagged fields", apiVersions3 + "\x00\x00", "tagged fields"},
 		{"too many tagged fields", apiVersions3 + "\x00\x00\xff\xff\xff\xff\x07", "too many"},
 		{"a tagged field twice", apiVersions3 + "\x00\x00\x02\x01\x00\x01\x00", "do not rise"},
@@ -94,6 +93,13 @@ func TestParseRequestHeader_UnservedKeepsWhatItRead(t *testing.T) {
 				t.Errorf("got %+v, want %+v", h, tt.want)
 			}
 		})
+	}
+}
+
+func TestParseRequestHeader_NegativeClientIDIsNull(t *testing.T) {
+	h, body, err := protocol.ParseRequestHeader([]byte("\x00\x12\x00\x00\x00\x00\x00\x07\xff\xfebody"))
+	if err != nil || h.HasClientID || string(body) != "body" {
+		t.Errorf("got %+v, body %x and %v", h, body, err)
 	}
 }
 

@@ -2,8 +2,11 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,6 +14,7 @@ import (
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
 // Options configures a Controller.
@@ -21,17 +25,20 @@ type Options struct {
 	Settings Settings
 	Logger   *slog.Logger
 	Rand     io.Reader // topic ids; nil: crypto/rand
+	// Features are the levels this controller supports. The highest metadata.version is finalized for a new cluster.
 	Features map[string]image.FeatureRange
-	// Endpoints and IncarnationID are what this controller registers for itself.
+	// Endpoints are where this controller listens; IncarnationID is drawn anew at each start of the process, and is also
+	// the one the broker of the same process registers with: that broker's older incarnations are known to be dead.
 	Endpoints     []image.Endpoint
 	IncarnationID protocol.TopicID
 }
 
 // Settings are the controller's defaults.
 type Settings struct {
-	NumPartitions            int32
-	DefaultReplicationFactor int16
-	SessionTimeout           time.Duration
+	NumPartitions            int32         // of topics created with -1; 0: 1
+	DefaultReplicationFactor int16         // of topics created with -1; 0: 1
+	SessionTimeout           time.Duration // a broker not heard of for so long is fenced; 0: 9 s
+	DisableTopicDeletion     bool          // delete.topic.enable=false
 }
 
 // ConfigSchema knows the configuration keys of every resource. broker/config implements it.
@@ -58,16 +65,127 @@ type TopicConfig struct {
 }
 
 // Controller decides for the cluster while its node leads the quorum.
-type Controller struct{}
+type Controller struct {
+	o        Options
+	logger   *slog.Logger
+	decider  *decider
+	sessions *sessions
+	requests chan *request
+	stopped  chan struct{} // closed when Run has returned
+}
 
-// New returns a controller that does nothing until Run.
-func New(o Options) *Controller { panic("skeleton") }
+// queueLength bounds the requests that wait to be decided; more wait in Handle.
+const queueLength = 1024
 
-// Run serves until ctx ends.
-func (c *Controller) Run(ctx context.Context) error { panic("skeleton") }
+// New returns a controller that answers once Run runs.
+func New(o Options) *Controller {
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Settings.NumPartitions == 0 {
+		o.Settings.NumPartitions = 1
+	}
+	if o.Settings.DefaultReplicationFactor == 0 {
+		o.Settings.DefaultReplicationFactor = 1
+	}
+	if o.Settings.SessionTimeout == 0 {
+		o.Settings.SessionTimeout = 9 * time.Second
+	}
+	sessions := newSessions(o.Settings.SessionTimeout)
+	return &Controller{
+		o:        o,
+		logger:   o.Logger.With(slog.String("component", "controller"), slog.Int("node_id", int(o.NodeID))),
+		sessions: sessions,
+		decider: &decider{
+			nodeID: o.NodeID, incarnation: o.IncarnationID, schema: o.Schema, settings: o.Settings, features: o.Features,
+			sessions: sessions, newID: func() (protocol.TopicID, error) { return protocol.NewTopicID(o.Rand) },
+		},
+		requests: make(chan *request, queueLength),
+		stopped:  make(chan struct{}),
+	}
+}
 
-// Handle is the one door for requests of the controller. An error means that no decision was taken: NOT_CONTROLLER,
-// or the context's.
+// request is a decision somebody waits for.
+type request struct {
+	name   string
+	decide func(v *view, now time.Time) (decision, error)
+	done   chan answer // holds one
+	tries  int
+
+	abandoned atomic.Bool // nobody waits any more
+}
+
+type answer struct {
+	resp kmsg.Response
+	err  error
+}
+
+// Handle is the one door for requests of the controller: CreateTopics, DeleteTopics, CreatePartitions, AlterConfigs,
+// IncrementalAlterConfigs, UpdateFeatures, BrokerRegistration, BrokerHeartbeat, UnregisterBroker, AllocateProducerIDs and
+// DescribeQuorum. What it reads of req must not change until it returns.
 func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	panic("skeleton")
+	if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
+		return c.describeQuorum(r, time.Now()), nil
+	}
+	decide := c.decider.decision(req)
+	if decide == nil {
+		return nil, errcode.New(errcode.KindUnsupportedVersion, "the controller does not handle %s", kmsg.NameForKey(req.Key()))
+	}
+	if !c.o.Quorum.IsLeader() {
+		leader, _, _ := c.o.Quorum.Leader()
+		return nil, &kraft.NotLeaderError{Leader: leader}
+	}
+	if r, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
+		c.sessions.contact(protocol.NodeID(r.BrokerID), protocol.BrokerEpoch(r.BrokerEpoch), time.Now())
+	}
+	if timeout := timeoutOf(req); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	return c.submit(ctx, &request{name: kmsg.NameForKey(req.Key()), decide: decide, done: make(chan answer, 1)})
+}
+
+// timeoutOf returns the time a client gives its request; 0: no limit.
+func timeoutOf(req kmsg.Request) time.Duration {
+	var millis int32
+	switch r := req.(type) {
+	case *kmsg.CreateTopicsRequest:
+		millis = r.TimeoutMillis
+	case *kmsg.DeleteTopicsRequest:
+		millis = r.TimeoutMillis
+	case *kmsg.CreatePartitionsRequest:
+		millis = r.TimeoutMillis
+	}
+	return max(0, time.Duration(millis)*time.Millisecond)
+}
+
+func (c *Controller) submit(ctx context.Context, r *request) (kmsg.Response, error) {
+	select {
+	case c.requests <- r:
+	case <-ctx.Done():
+		return nil, timedOut(r, ctx)
+	case <-c.stopped:
+		return nil, &kraft.NotLeaderError{Leader: -1}
+	}
+	select {
+	case a := <-r.done:
+		return a.resp, a.err
+	case <-ctx.Done():
+		r.abandoned.Store(true)
+		return nil, timedOut(r, ctx)
+	case <-c.stopped:
+		select { // it may have been answered with the last batch
+		case a := <-r.done:
+			return a.resp, a.err
+		default:
+			return nil, &kraft.NotLeaderError{Leader: -1}
+		}
+	}
+}
+
+func timedOut(r *request, ctx context.Context) error { //nolint:revive // the request is the subject
+	return &errcode.Error{
+		Kind: errcode.KindRequestTimedOut, Msg: fmt.Sprintf("%s: the controller did not answer in time", r.name), Err: context.Cause(ctx),
+	}
 }

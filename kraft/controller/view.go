@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
+	"github.com/distributedmq/dmq/kraft/placement"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// view is what decisions are taken on: the expected image, and two indexes over it that would be slow to compute for each
+// request.
+type view struct {
+	img      *image.Image
+	leaders  map[protocol.NodeID]int        // partitions that each broker leads
+	collides map[string]map[string]struct{} // names with '.' or '_', by the name with every '.' made '_'
+}
+
+func newView(img *image.Image) *view {
+	v := &view{img: img, leaders: make(map[protocol.NodeID]int), collides: make(map[string]map[string]struct{})}
+	for name, t := range img.Topics {
+		v.nameAdded(name)
+		for i := range t.Partitions {
+			v.leaders[t.Partitions[i].Leader]++
+		}
+	}
+	return v
+}
+
+func collisionKey(name string) (string, bool) {
+	return strings.ReplaceAll(name, ".", "_"), strings.ContainsAny(name, "._")
+}
+
+func (v *view) nameAdded(name string) {
+	key, ok := collisionKey(name)
+	if !ok {
+		return
+	}
+	if v.collides[key] == nil {
+		v.collides[key] = make(map[string]struct{})
+	}
+	v.collides[key][name] = struct{}{}
+}
+
+func (v *view) nameRemoved(name string) {
+	key, _ := collisionKey(name)
+	delete(v.collides[key], name)
+	if len(v.collides[key]) == 0 {
+		delete(v.collides, key)
+	}
+}
+
+// colliding returns the first existing topic whose name differs from this one in '.' and '_' only; a topic of this very
+// name counts.
+func (v *view) colliding(name string) (string, bool) {
+	key, ok := collisionKey(name)
+	if !ok || len(v.collides[key]) == 0 {
+		return "", false
+	}
+	return slices.Min(slices.Collect(maps.Keys(v.collides[key]))), true
+}
+
+// expect brings the indexes forward by records that v.img does not have yet.
+func (v *view) expect(records []metadata.Record) {
+	for _, r := range records {
+		switch r := r.(type) {
+		case *metadata.TopicRecord:
+			v.nameAdded(r.Name)
+		case *metadata.RemoveTopicRecord:
+			t := v.img.TopicByID(r.ID)
+			v.nameRemoved(t.Name)
+			for i := range t.Partitions {
+				v.leaders[t.Partitions[i].Leader]--
+			}
+		case *metadata.PartitionRecord:
+			v.leaders[r.Leader]++
+		case *metadata.PartitionChangeRecord:
+			if r.Leader != nil {
+				v.leaders[v.img.TopicByID(r.TopicID).Partitions[r.Partition].Leader]--
+				v.leaders[*r.Leader]++
+			}
+		}
+	}
+}
+
+// placeable lists the brokers that may take new replicas, with the leaders they have.
+func (v *view) placeable() []placement.Broker {
+	var brokers []placement.Broker
+	for id, b := range v.img.Brokers {
+		if b.InControlledShutdown && !b.Fenced {
+			continue
+		}
+		p := placement.Broker{ID: id, Fenced: b.Fenced, Leaders: v.leaders[id]}
+		if b.Rack != nil {
+			p.Rack = *b.Rack
+		}
+		brokers = append(brokers, p)
+	}
+	return brokers
+}
+
+// active reports whether a broker is registered and may lead.
+func (v *view) active(id protocol.NodeID) bool {
+	b := v.img.Brokers[id]
+	return b != nil && b.Active()
+}
+
+// defaultDir is the directory a new replica is known to go to: the only one of its broker.
+func (v *view) defaultDir(id protocol.NodeID) protocol.TopicID {
+	if b := v.img.Brokers[id]; b != nil && len(b.LogDirs) == 1 {
+		return b.LogDirs[0]
+	}
+	return protocol.TopicID{}
+}
+
+// sortedTopics lists the topics by name.
+func (v *view) sortedTopics() []*image.Topic {
+	return slices.SortedFunc(maps.Values(v.img.Topics), func(a, b *image.Topic) int { return cmp.Compare(a.Name, b.Name) })
+}

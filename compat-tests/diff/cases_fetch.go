@@ -268,9 +268,11 @@ func listOffsetsCases() []Case {
 			s.Send(fmt.Sprintf("special %d", ts), listOffsets(v, a, 0, ts))
 			s.Send(fmt.Sprintf("special %d, empty partition", ts), listOffsets(v, a, 1, ts))
 		}
-		for _, ts := range []int64{0, baseTime, baseTime + 1, baseTime + 2, baseTime + 3, baseTime + 1000, baseTime + 1001, baseTime + 1002, baseTime + 1003, baseTime - 5000, 1 << 60} {
-			s.Send(fmt.Sprintf("at %d", ts), listOffsets(v, a, 0, ts))
+		for _, ts := range []int64{baseTime, baseTime + 1, baseTime + 2, baseTime + 3, baseTime + 1000, baseTime + 1001, baseTime + 1002, baseTime + 1003, baseTime - 5000} {
+			s.Send(fmt.Sprintf("at base%+d", ts-baseTime), listOffsets(v, a, 0, ts))
 		}
+		s.Send("at 0", listOffsets(v, a, 0, 0))
+		s.Send("at the end of time", listOffsets(v, a, 0, 1<<60))
 		s.Send("time in an empty partition", listOffsets(v, a, 1, baseTime))
 	})
 	out = append(out, each("ListOffsets/places", 1, 11, func(s *Session, v int16) {
@@ -299,7 +301,7 @@ func listOffsetsCases() []Case {
 			for _, ts := range []int64{-1, -2, baseTime} {
 				req := listOffsets(v, s.Topic("a"), 0, ts)
 				req.IsolationLevel = level
-				s.Send(fmt.Sprintf("isolation %d at %d", level, ts), req)
+				s.Send(fmt.Sprintf("isolation %d at %s", level, map[int64]string{-1: "latest", -2: "earliest", baseTime: "base"}[ts]), req)
 			}
 		}
 		for _, epoch := range []int32{0, 1, -1, -2} {

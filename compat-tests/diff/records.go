@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,8 +13,9 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// baseTime is the timestamp of the first record of every batch the cases build: 2024-07-03.
-const baseTime = int64(1720000000000)
+// baseTime is the timestamp of the first record of every batch the cases build: yesterday, so that retention, which Kafka
+// starts after 30 s, leaves the records alone. Both brokers get the same.
+var baseTime = time.Now().Add(-24 * time.Hour).Truncate(time.Hour).UnixMilli()
 
 // rec is one record of a batch that a case builds.
 type rec struct {

@@ -62,7 +62,8 @@ type Limits struct {
 	UnknownMayBeAny bool   // a partition that is not there is found by the library itself
 }
 
-var base = time.UnixMilli(1720000000000)
+// base is the time of the first record: yesterday, so that retention leaves the records alone.
+var base = time.Now().Add(-24 * time.Hour).Truncate(time.Hour)
 
 // Run puts a client through the matrix. Topics start with prefix.
 func Run(ctx context.Context, r *report.Report, c Client, prefix string, limits Limits) {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/distributedmq/dmq/broker/config"
+)
+
+// bound is where a node listens once it runs.
+type bound struct {
+	kafka []string // host:port of each client listener, ports filled in
+	admin string   // host:port; "" none
+}
+
+// facts is what a banner tells, and what the ready message of a log holds.
+type facts struct {
+	kafka    string
+	admin    string
+	data     string
+	durable  string
+	insecure string
+}
+
+func (a *app) facts(c *config.Config, at bound) facts {
+	f := facts{kafka: strings.Join(at.kafka, ", "), data: strings.Join(c.LogDirs, ", "), durable: "every acknowledged record is synced to disk (flush.messages=1)"}
+	if at.admin != "" {
+		f.admin = "http://" + at.admin
+	}
+	if !c.Durable() {
+		f.durable = "the operating system decides when records reach the disk (log.flush.interval.messages is not 1)"
+	}
+	f.insecure = "no TLS and no login; only this machine can connect"
+	for _, l := range c.Listeners {
+		if !l.Loopback() {
+			f.insecure = "no TLS and no login: whoever can reach " + l.Addr() + " can read, write and delete everything"
+		}
+	}
+	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && !(config.Listener{Host: host}).Loopback() {
+		f.insecure += "; the admin port is open to the network too"
+	}
+	return f
+}
+
+// bannerStart is shown before the node starts: recovery may take a while.
+func (a *app) bannerStart(c *config.Config, o nodeOptions) {
+	v := versionInfo()
+	data := strings.Join(c.LogDirs, ", ")
+	if o.throwAway {
+		data += " (deleted at exit; keep with --keep DIR)"
+	}
+	fmt.Fprintf(a.err, "%sdmq %s  (%s, %s)   data: %s\n", a.sign("🚀 "), a.paint(a.err, bold, v.Version), v.Go, v.Platform, data)
+}
+
+// bannerReady is shown when clients are served.
+func (a *app) bannerReady(f facts, took time.Duration, o nodeOptions) {
+	address := ""
+	if f.kafka != "127.0.0.1:9092" {
+		address = " -b " + strings.Split(f.kafka, ", ")[0]
+	}
+	fmt.Fprintf(a.err, "%sReady in %s\n", a.sign("✅ "), took.Round(time.Millisecond))
+	fmt.Fprintf(a.err, "   Kafka       %s   try:  echo hello | dmq produce greetings%s\n", a.paint(a.err, bold, f.kafka), address)
+	if f.admin != "" {
+		fmt.Fprintf(a.err, "   Admin       %s   /metrics /livez /readyz\n", f.admin)
+	}
+	fmt.Fprintf(a.err, "   Durability  %s\n", f.durable)
+	warning := "Insecure: "
+	if o.throwAway {
+		warning = "Developer mode: "
+	}
+	fmt.Fprintf(a.err, "%s%s\n", a.sign("⚠️ "), a.paint(a.err, yellow, warning+f.insecure))
+}
+
+// sign is a marker where the terminal can show one.
+func (a *app) sign(s string) string {
+	if a.unicode() && a.lookup("TERM") != "dumb" {
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/distributedmq/dmq/admin"
+	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
+)
+
+// runNode runs one node until it is told to stop.
+func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.Warning, o nodeOptions) error {
+	began := time.Now()
+	tuneMemory(a.lookup("GOMEMLIMIT"), a.files)
+	levels := newLogLevels(kafkaLevels()[strings.ToUpper(c.LogLevel)])
+	console := c.LogFormat == "console" || c.LogFormat == "auto" && a.terminal(a.err)
+	format := c.LogFormat
+	if format == "auto" {
+		format = "json"
+		if console {
+			format = "console"
+		}
+	}
+	markers := c.LogEmoji == "on" || c.LogEmoji == "auto" && a.terminal(a.err) && a.unicode()
+	logger := newLogger(a.err, logOptions{format: format, markers: markers, color: a.colorful(a.err), levels: levels, now: time.Now})
+	if console {
+		a.bannerStart(c, o)
+	} else {
+		v := versionInfo()
+		logger.InfoContext(ctx, "starting", slog.String("event", "node.start"), slog.String("version", v.Version), slog.Int("node_id", int(c.NodeID)), slog.String("dir", strings.Join(c.LogDirs, ",")))
+	}
+	tell(ctx, logger, warnings)
+
+	// Signals are ours from here on: the first asks for a graceful stop, the second cuts it short.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels})
+	if err != nil {
+		return startFailure(c, err)
+	}
+	adminServer, err := startAdmin(ctx, c, b, logger)
+	if err != nil {
+		return startFailure(c, err)
+	}
+	if adminServer != nil {
+		defer adminServer.Close()
+	}
+	startCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	release := context.AfterFunc(ctx, cancel) // a signal ends the start, but later not the node's work
+	if err := b.Start(startCtx); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return startFailure(c, err)
+	}
+	release()
+	at := bound{kafka: []string{b.Addr().String()}}
+	if adminServer != nil {
+		at.admin = adminServer.Addr().String()
+	}
+	f, took := a.facts(c, at), time.Since(began)
+	logger.InfoContext(ctx, "Transitioning from RECOVERY to RUNNING", slog.String("event", "node.ready"), slog.String("kafka", f.kafka), slog.String("admin", f.admin),
+		slog.String("durability", f.durable), slog.String("insecure", f.insecure), slog.Duration("dur", took))
+	if console {
+		a.bannerReady(f, took, o)
+	}
+	return a.await(ctx, c, b, logger, signals)
+}
+
+// await returns when the node has stopped: by a signal, or by itself when it cannot go on.
+func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger, signals <-chan os.Signal) error {
+	var sig os.Signal
+	select {
+	case sig = <-signals:
+	case <-b.Done():
+		err := b.Err()
+		if err == nil {
+			err = errors.New("no reason is known")
+		}
+		return &failure{code: codeFailed, what: "the node stopped by itself", why: err.Error(), next: "See the log above; start it again once the cause is gone", cause: err}
+	}
+	began := time.Now()
+	logger.InfoContext(ctx, "stopping", slog.String("event", "node.stop"), slog.String("signal", sig.String()))
+	stopCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.ShutdownTimeout, errors.New("dmq.shutdown.timeout is over"))
+	defer cancel()
+	var second os.Signal
+	watched := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case second = <-signals:
+			cancel()
+		case <-stopped:
+		}
+	}()
+	err := b.Shutdown(stopCtx)
+	close(stopped)
+	<-watched
+	if second != nil {
+		return &failure{code: (&interrupted{second}).code(), what: "the stop was cut short by a second signal", next: "Nothing acknowledged is lost; the next start recovers"}
+	}
+	if err != nil {
+		return &failure{code: codeFailed, what: "the node did not stop cleanly", why: err.Error(), next: "Nothing acknowledged is lost; the next start recovers", cause: err}
+	}
+	logger.InfoContext(ctx, "stopped", slog.String("event", "node.done"), slog.Duration("dur", time.Since(began)))
+	return nil
+}
+
+// tell logs the warnings of a configuration; the many settings without effect in one line.
+func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
+	var inert []string
+	for _, w := range warnings {
+		if w.Kind == config.WarnIneffective && w.Hint == "" {
+			inert = append(inert, w.Key)
+			continue
+		}
+		logger.WarnContext(ctx, w.String(), slog.String("event", "config.warning"), slog.String("key", w.Key))
+	}
+	if len(inert) > 0 {
+		logger.WarnContext(ctx, "settings are accepted but have no effect yet", slog.String("event", "config.ineffective"), slog.String("keys", strings.Join(inert, ",")))
+	}
+}
+
+// startAdmin opens the admin port, before the node itself: /livez answers while the node recovers.
+func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger) (*admin.Server, error) {
+	if c.AdminListen == "" {
+		return nil, nil
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s := admin.New(admin.Options{
+		Address: c.AdminListen,
+		Checks: []admin.Check{{Name: "started", Check: func() error {
+			if b.Addr() == nil {
+				return errors.New("starting")
+			}
+			return nil
+		}}},
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4}),
+		Listen:  new(net.ListenConfig).Listen,
+		Logger:  logger.With(slog.String("component", "admin")),
+	})
+	return s, s.Start(ctx)
+}
+
+// startFailure says what kept a node from starting and what to do.
+func startFailure(c *config.Config, err error) error {
+	f := &failure{code: codeFailed, what: "the node cannot start", why: err.Error(), cause: err}
+	dirs := strings.Join(c.LogDirs, ", ")
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		f.code, f.next = codeConflict, "See who listens there: ss -ltnp   Choose another port: --set listeners=PLAINTEXT://127.0.0.1:0 --set dmq.admin.listen=127.0.0.1:0"
+	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
+		f.code, f.next = codeDenied, "Choose another directory: --set log.dirs=DIR   Now: "+dirs
+	case errors.Is(err, syscall.ENOSPC):
+		f.next = "Make room, or choose another directory: --set log.dirs=DIR   Now: " + dirs
+	}
+	return f
+}
+
+// tuneMemory keeps the heap within the memory the process may use in its control group, unless GOMEMLIMIT says otherwise:
+// the collector then works harder near the limit instead of the kernel killing the process. GOGC stays at its default,
+// since buffers are pooled and the live heap is small.
+func tuneMemory(limit string, read func(string) ([]byte, error)) {
+	if limit != "" {
+		return
+	}
+	text, err := read("/sys/fs/cgroup/memory.max")
+	if err != nil {
+		return // not Linux, or no limit
+	}
+	if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 && n < math.MaxInt64/10 {
+		debug.SetMemoryLimit(n / 10 * 9)
+	}
+}
+
+// freeOr returns the address if nobody listens there, else the same host with any port.
+func freeOr(address string) string {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		host, _, _ := net.SplitHostPort(address)
+		return net.JoinHostPort(host, "0")
+	}
+	if err := l.Close(); err != nil {
+		return fmt.Sprintf("127.0.0.1:%d", 0)
+	}
+	return address
+}

@@ -94,6 +94,7 @@ type Explanation struct {
 	Null     bool   // neither set nor defaulted
 	Source   string // "default" when no source sets it
 	Shadowed []Value
+	Applies  string // of a property that is not set: the one in another unit that applies instead, or ""
 }
 
 // Explain tells what a broker property is set to and by whom.
@@ -113,6 +114,11 @@ func (c *Config) Explain(key string) (Explanation, bool) {
 		e.Value = text
 	} else {
 		e.Null = true
+	}
+	for _, other := range olderUnits(key) {
+		if _, isSet := c.set[other]; other != key && e.Null && e.Applies == "" && (isSet || other == olderUnits(key)[len(olderUnits(key))-1]) {
+			e.Applies = other
+		}
 	}
 	e.Shadowed = slices.Clone(c.shadowed[key])
 	if p == nil || p.Sensitive() {

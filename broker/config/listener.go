@@ -129,7 +129,7 @@ func (b *builder) listeners(c *Config) {
 		}
 	}
 	b.distinct(all)
-	if len(c.Listeners) == 0 {
+	if len(c.Listeners) == 0 && len(all) == len(b.list("listeners")) {
 		b.fault("listeners", "leaves no listener for clients", "add one that is not in controller.listener.names, e.g. PLAINTEXT://127.0.0.1:9092")
 	}
 	if len(c.ControllerListeners) == 0 {

@@ -203,6 +203,9 @@ func (b *builder) check(name string, v Value, strict bool) {
 		return
 	}
 	value, err := p.value(v.Text)
+	if err != nil && v.Source == "" {
+		return // told of where it comes from
+	}
 	if err != nil {
 		b.faults = append(b.faults, &Fault{Key: name, Value: b.shown(name, v.Text), Source: v.Source, Why: b.why(p, err), Next: accepted(p)})
 		return
@@ -251,7 +254,7 @@ func accepted(p *Property) string {
 	if p.Valid != "" {
 		return "accepted is " + p.Valid
 	}
-	return "accepted is a " + TypeName(p.Type)
+	return "accepted is any " + TypeName(p.Type)
 }
 
 // unknown keys are warned of: Kafka hands them to plugins. The prefixes of such plugins are left alone.
@@ -279,7 +282,7 @@ func (b *builder) sameNodeID(set map[string]Value) {
 	broker, hasBroker := set["broker.id"]
 	switch {
 	case hasBroker && !hasNode:
-		set["node.id"] = broker
+		set["node.id"] = Value{Text: broker.Text}
 	case hasNode && !hasBroker:
 		set["broker.id"] = Value{Text: node.Text}
 	case hasNode && strings.TrimSpace(node.Text) != strings.TrimSpace(broker.Text):

@@ -342,7 +342,7 @@ func TestLoad_BadListeners(t *testing.T) {
 		{"per ip", "max.connections.per.ip=0", "can be set to zero only if"},
 		{"per ip overrides", "max.connections.per.ip.overrides=a", `"a" is not host:count`},
 		{"cluster id", "dmq.cluster.id=x", "is not a cluster id"},
-		{"node id twice", "broker.id=4", ""},
+		{"the old name of node.id", "broker.id=4", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

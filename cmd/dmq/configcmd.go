@@ -89,9 +89,10 @@ func joined(text, hint string) string {
 type explained struct {
 	Key        string          `json:"key"`
 	Scope      string          `json:"scope"`
-	Value      *string         `json:"value"` // null when not set, and for topic keys
+	Value      *string         `json:"value"` // null when not set
 	Source     string          `json:"source"`
 	Shadowed   []shadowedValue `json:"shadowed"`
+	Applies    string          `json:"applies"` // not set: the key in another unit that applies instead
 	Default    *string         `json:"default"`
 	Type       string          `json:"type"`
 	Valid      string          `json:"valid_values"`
@@ -189,12 +190,14 @@ func explainKey(c *config.Config, key string, topic bool) (explained, error) {
 	if p.HasDefault {
 		e.Default = &p.Default
 	}
-	lookup := key
-	if topic {
-		lookup = p.Synonym
+	if topic { // what a topic without overrides gets
+		for _, d := range c.DescribeTopic(nil, config.Dynamic{}, config.DescribeOptions{Names: []string{key}}) {
+			e.Value, e.Source = d.Value, sourceName(d.Source)
+		}
+		return e, nil
 	}
-	if found, ok := c.Explain(lookup); ok && lookup != "" {
-		e.Source = found.Source
+	if found, ok := c.Explain(key); ok {
+		e.Source, e.Applies = found.Source, found.Applies
 		if !found.Null {
 			e.Value = &found.Value
 		}
@@ -238,11 +241,15 @@ func explainedGrid(e explained) grid {
 	}
 	g := grid{header: []string{e.Key, ""}}
 	add := func(name string, text any) { g.rows = append(g.rows, []any{name, text}) }
-	from := e.Source
-	if e.BrokerKey != "" {
-		from = e.BrokerKey + ", " + from
+	switch {
+	case e.Applies != "":
+		value = "not set  (" + e.Applies + " applies)"
+	case e.BrokerKey != "":
+		value += "  (from " + e.BrokerKey + ", " + e.Source + ")"
+	case e.Value != nil:
+		value += "  (from " + e.Source + ")"
 	}
-	add("value", fmt.Sprintf("%s  (from %s)", value, from))
+	add("value", value)
 	for _, s := range e.Shadowed {
 		add("overridden", fmt.Sprintf("%s  (from %s)", s.Value, s.Source))
 	}

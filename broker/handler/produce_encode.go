@@ -17,6 +17,7 @@ import (
 //	throttle_time_ms int32 · tags v9+ {0: node endpoints v10+}
 func (c *produceCall) encode() *listener.Encoded {
 	e := listener.NewEncoded()
+	e.Grow(c.sizeHint(), 0)
 	w := producedWriter{dst: e.Head, version: c.req.Version}
 	w.len(len(c.req.Topics))
 	next := 0
@@ -43,6 +44,16 @@ func (c *produceCall) encode() *listener.Encoded {
 	}
 	e.Head = w.dst
 	return e
+}
+
+// sizeHint is enough for a response without errors.
+func (c *produceCall) sizeHint() int {
+	const fixed, topic, partition = 16, 24, 40
+	n := fixed + partition*len(c.outcomes)
+	for i := range c.req.Topics {
+		n += topic + len(c.req.Topics[i].Topic)
+	}
+	return n
 }
 
 func countKept(outcomes []produceOutcome) int {

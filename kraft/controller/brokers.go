@@ -196,8 +196,11 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 	return decision{
 		records: records,
 		respond: func(img *image.Image) kmsg.Response {
-			if next == controlledShutdown {
+			switch next {
+			case controlledShutdown:
 				d.sessions.beginShutdown(id, img.Version)
+			case shutdownNow:
+				d.sessions.end(id) // its next incarnation need not wait for the session timeout
 			}
 			return resp
 		},

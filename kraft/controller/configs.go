@@ -212,7 +212,10 @@ func (d *decider) changeResource(v *view, c configChange) ([]metadata.Record, er
 	if err := d.validateConfigs(c.resource, next, changed); err != nil {
 		return nil, err
 	}
-	return records, d.checkExists(v, c.resource)
+	if err := d.checkExists(v, c.resource); err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
 // validateConfigs checks all overrides a resource would have.

@@ -70,6 +70,15 @@ func (s *sessions) contact(id protocol.NodeID, epoch protocol.BrokerEpoch, now t
 	}
 }
 
+// end forgets when the broker was heard of: it said goodbye.
+func (s *sessions) end(id protocol.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry := s.byID[id]; entry != nil {
+		entry.contact = time.Time{}
+	}
+}
+
 // reached notes the metadata position the broker has applied.
 func (s *sessions) reached(id protocol.NodeID, offset int64) {
 	s.mu.Lock()

@@ -1,0 +1,601 @@
+package controller_test
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"log/slog"
+
+	"github.com/distributedmq/dmq/kraft/controller"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// Only commit the changes of -rewrite if you understand what caused them.
+var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts")
+
+// TestTranscripts plays testdata/*.txt: blocks of one command and, after "----", what it led to.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, want)
+			if *rewrite {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// play runs the commands of a transcript and returns it with the outcome.
+func play(t *testing.T, transcript []byte) []byte {
+	t.Helper()
+	s := controller.NewScript(controller.Options{
+		NodeID: 1, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
+		Settings: controller.Settings{NumPartitions: 2},
+		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "group.version": {Min: 0, Max: 1}},
+	}, "cluster")
+	var out bytes.Buffer
+	scanner := bufio.NewScanner(bytes.NewReader(transcript))
+	skipping := false
+	for scanner.Scan() {
+		line := scanner.Text()
+		switch {
+		case line == "":
+			skipping = false
+			out.WriteString("\n")
+		case strings.HasPrefix(line, "#"):
+			out.WriteString(line + "\n")
+		case line == "----":
+			skipping = true
+		case !skipping:
+			fmt.Fprintf(&out, "%s\n----\n%s", line, run(t, s, line))
+		}
+	}
+	return out.Bytes()
+}
+
+// args are the key=value words of a command; a key may come several times.
+type args map[string][]string
+
+func (a args) one(key, def string) string {
+	if v := a[key]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return def
+}
+
+func (a args) num(key string, def int64) int64 {
+	n, err := strconv.ParseInt(a.one(key, fmt.Sprint(def)), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (a args) flag(key string) bool { _, ok := a[key]; return ok }
+
+// id makes a directory, incarnation or topic id of a number.
+func id(s string) (v [16]byte) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil {
+		panic(err)
+	}
+	v[15] = byte(n)
+	return v
+}
+
+func nullable(s string) *string {
+	if s == "null" {
+		return nil
+	}
+	return &s
+}
+
+func run(t *testing.T, s *controller.Script, line string) string {
+	t.Helper()
+	words := strings.Fields(line)
+	a := args{}
+	var topics []string
+	for _, w := range words[1:] {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok {
+			topics = append(topics, w)
+			a[w] = append(a[w], "")
+			continue
+		}
+		a[key] = append(a[key], value)
+	}
+	var req kmsg.Request
+	switch words[0] {
+	case "after":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Now = s.Now.Add(d)
+		records, err := s.Expire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return formatRecords(s, records)
+	case "image":
+		return formatImage(s.Image())
+	case "register":
+		req = registerRequest(a)
+	case "heartbeat":
+		req = heartbeatRequest(s, a)
+	case "unregister":
+		r := kmsg.NewPtrUnregisterBrokerRequest()
+		r.BrokerID = int32(a.num("id", 0))
+		req = r
+	case "producer-ids":
+		r := kmsg.NewPtrAllocateProducerIDsRequest()
+		r.BrokerID = int32(a.num("id", 0))
+		r.BrokerEpoch = epochOf(s, a)
+		req = r
+	case "create":
+		req = createRequest(line, a)
+	case "create-partitions":
+		req = createPartitionsRequest(line, a)
+	case "delete":
+		req = deleteRequest(a)
+	case "config":
+		req = configRequest(line, a)
+	case "replace-config":
+		req = replaceConfigRequest(line, a)
+	case "feature":
+		req = featureRequest(line, a)
+	default:
+		t.Fatalf("unknown command %s", line)
+	}
+	resp, records, err := s.Request(req)
+	if err != nil {
+		return fmt.Sprintf("error %s: %s\n", errcode.Name(errcode.Of(err)), err)
+	}
+	return formatResponse(resp) + formatRecords(s, records)
+}
+
+func epochOf(s *controller.Script, a args) int64 {
+	n := protocol.NodeID(a.num("id", 0))
+	if b := s.Image().Brokers[n]; b != nil {
+		return a.num("epoch", int64(b.Epoch))
+	}
+	return a.num("epoch", 1)
+}
+
+func registerRequest(a args) kmsg.Request {
+	r := kmsg.NewPtrBrokerRegistrationRequest()
+	r.Version = 4
+	r.BrokerID = int32(a.num("id", 0))
+	r.ClusterID = a.one("cluster", "cluster")
+	r.IncarnationID = id(a.one("incarnation", "1"))
+	r.IsMigratingZkBroker = a.flag("zk")
+	if rack, ok := a["rack"]; ok {
+		r.Rack = &rack[0]
+	}
+	for _, d := range a["dir"] {
+		r.LogDirs = append(r.LogDirs, id(d))
+	}
+	for _, f := range append([]string{"metadata.version:" + a.one("mv", "7-33")}, a["feature"]...) {
+		name, levels, _ := strings.Cut(f, ":")
+		if levels == "" {
+			continue
+		}
+		low, high, _ := strings.Cut(levels, "-")
+		rf := kmsg.NewBrokerRegistrationRequestFeature()
+		rf.Name = name
+		l, _ := strconv.Atoi(low)
+		h, _ := strconv.Atoi(high)
+		rf.MinSupportedVersion, rf.MaxSupportedVersion = int16(l), int16(h)
+		r.Features = append(r.Features, rf)
+	}
+	l := kmsg.NewBrokerRegistrationRequestListener()
+	l.Name, l.Host, l.Port = "PLAINTEXT", "localhost", 9092
+	r.Listeners = append(r.Listeners, l)
+	return r
+}
+
+func heartbeatRequest(s *controller.Script, a args) kmsg.Request {
+	r := kmsg.NewPtrBrokerHeartbeatRequest()
+	r.Version = 1
+	r.BrokerID = int32(a.num("id", 0))
+	r.BrokerEpoch = epochOf(s, a)
+	r.CurrentMetadataOffset = a.num("offset", s.Image().Version)
+	r.WantFence = a.flag("fence")
+	r.WantShutdown = a.flag("shutdown")
+	for _, d := range a["offline"] {
+		r.OfflineLogDirs = append(r.OfflineLogDirs, id(d))
+	}
+	return r
+}
+
+// sections splits "command key=value / name key=value / name…" into the words after each slash.
+func sections(line string) [][]string {
+	var all [][]string
+	for part := range strings.SplitSeq(line, " / ") {
+		all = append(all, strings.Fields(part))
+	}
+	return all[1:]
+}
+
+func words(fields []string) args {
+	a := args{}
+	for _, w := range fields {
+		key, value, _ := strings.Cut(w, "=")
+		a[key] = append(a[key], value)
+	}
+	return a
+}
+
+func assignment(s string) (partition int32, replicas []int32) {
+	p, list, _ := strings.Cut(s, ":")
+	n, _ := strconv.Atoi(p)
+	for id := range strings.SplitSeq(list, ",") {
+		if v, err := strconv.Atoi(id); err == nil {
+			replicas = append(replicas, int32(v))
+		}
+	}
+	return int32(n), replicas
+}
+
+func createRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrCreateTopicsRequest()
+	r.Version = int16(a.num("v", 7))
+	r.ValidateOnly = a.flag("validate-only")
+	for _, fields := range sections(line) {
+		o := words(fields[1:])
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic = strings.Trim(fields[0], `"`)
+		topic.NumPartitions = int32(o.num("partitions", -1))
+		topic.ReplicationFactor = int16(o.num("factor", -1))
+		for _, as := range o["assign"] {
+			ra := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+			ra.Partition, ra.Replicas = assignment(as)
+			topic.ReplicaAssignment = append(topic.ReplicaAssignment, ra)
+		}
+		for _, c := range o["config"] {
+			name, value, _ := strings.Cut(c, ":")
+			rc := kmsg.NewCreateTopicsRequestTopicConfig()
+			rc.Name, rc.Value = name, nullable(value)
+			topic.Configs = append(topic.Configs, rc)
+		}
+		r.Topics = append(r.Topics, topic)
+	}
+	return r
+}
+
+func createPartitionsRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrCreatePartitionsRequest()
+	r.ValidateOnly = a.flag("validate-only")
+	for _, fields := range sections(line) {
+		o := words(fields[1:])
+		topic := kmsg.NewCreatePartitionsRequestTopic()
+		topic.Topic = fields[0]
+		topic.Count = int32(o.num("count", 0))
+		for _, as := range o["assign"] {
+			ra := kmsg.NewCreatePartitionsRequestTopicAssignment()
+			_, ra.Replicas = assignment("0:" + as)
+			topic.Assignment = append(topic.Assignment, ra)
+		}
+		r.Topics = append(r.Topics, topic)
+	}
+	return r
+}
+
+func deleteRequest(a args) kmsg.Request {
+	r := kmsg.NewPtrDeleteTopicsRequest()
+	r.Version = int16(a.num("v", 6))
+	for _, name := range a["name"] {
+		if r.Version < 6 {
+			r.TopicNames = append(r.TopicNames, name)
+			continue
+		}
+		topic := kmsg.NewDeleteTopicsRequestTopic()
+		topic.Topic = &name
+		r.Topics = append(r.Topics, topic)
+	}
+	for _, n := range a["id"] {
+		topic := kmsg.NewDeleteTopicsRequestTopic()
+		topic.TopicID = id(n)
+		r.Topics = append(r.Topics, topic)
+	}
+	for _, both := range a["both"] {
+		name, n, _ := strings.Cut(both, ":")
+		topic := kmsg.NewDeleteTopicsRequestTopic()
+		topic.Topic, topic.TopicID = &name, id(n)
+		r.Topics = append(r.Topics, topic)
+	}
+	return r
+}
+
+func resource(s string) (kmsg.ConfigResourceType, string) {
+	kind, name, _ := strings.Cut(s, ":")
+	types := map[string]int8{"topic": 2, "broker": 4, "logger": 8, "metrics": 16, "group": 32}
+	if t, ok := types[kind]; ok {
+		return kmsg.ConfigResourceType(t), name
+	}
+	n, err := strconv.Atoi(kind)
+	if err != nil {
+		panic(err)
+	}
+	return kmsg.ConfigResourceType(n), name
+}
+
+func configRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r.ValidateOnly = a.flag("validate-only")
+	for _, fields := range sections(line) {
+		rr := kmsg.NewIncrementalAlterConfigsRequestResource()
+		rr.ResourceType, rr.ResourceName = resource(fields[0])
+		for _, f := range fields[1:] {
+			i := strings.IndexAny(f, "=+-!?")
+			c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+			c.Name, c.Value = f[:i], nullable(f[i+1:])
+			c.Op = kmsg.IncrementalAlterConfigOp(strings.IndexByte("=!+-??????", f[i]))
+			if f[i] == '?' {
+				c.Op = 9
+			}
+			if n, err := strconv.Atoi(f[i+1:]); err == nil && n > 1000 {
+				big := strings.Repeat("x", n)
+				c.Value = &big
+			}
+			rr.Configs = append(rr.Configs, c)
+		}
+		r.Resources = append(r.Resources, rr)
+	}
+	return r
+}
+
+func replaceConfigRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrAlterConfigsRequest()
+	r.ValidateOnly = a.flag("validate-only")
+	for _, fields := range sections(line) {
+		rr := kmsg.NewAlterConfigsRequestResource()
+		rr.ResourceType, rr.ResourceName = resource(fields[0])
+		for _, f := range fields[1:] {
+			name, value, _ := strings.Cut(f, "=")
+			c := kmsg.NewAlterConfigsRequestResourceConfig()
+			c.Name, c.Value = name, nullable(value)
+			rr.Configs = append(rr.Configs, c)
+		}
+		r.Resources = append(r.Resources, rr)
+	}
+	return r
+}
+
+func featureRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrUpdateFeaturesRequest()
+	r.Version = int16(a.num("v", 2))
+	r.ValidateOnly = a.flag("validate-only")
+	for _, fields := range sections(line) {
+		o := words(fields[1:])
+		u := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+		u.Feature = fields[0]
+		u.MaxVersionLevel = int16(o.num("level", 0))
+		u.UpgradeType = int8(o.num("type", 1))
+		r.FeatureUpdates = append(r.FeatureUpdates, u)
+	}
+	return r
+}
+
+func code(c int16, text *string) string {
+	if c == 0 && text == nil {
+		return "ok"
+	}
+	if text == nil {
+		return errcode.Name(c)
+	}
+	return errcode.Name(c) + ": " + *text
+}
+
+func formatResponse(resp kmsg.Response) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	switch r := resp.(type) {
+	case *kmsg.BrokerRegistrationResponse:
+		p("%s epoch %d", code(r.ErrorCode, nil), r.BrokerEpoch)
+	case *kmsg.BrokerHeartbeatResponse:
+		p("%s caught-up=%v fenced=%v stop=%v", code(r.ErrorCode, nil), r.IsCaughtUp, r.IsFenced, r.ShouldShutdown)
+	case *kmsg.UnregisterBrokerResponse:
+		p("%s", code(r.ErrorCode, r.ErrorMessage))
+	case *kmsg.AllocateProducerIDsResponse:
+		p("%s %d from %d", code(r.ErrorCode, nil), r.ProducerIDLen, r.ProducerIDStart)
+	case *kmsg.CreateTopicsResponse:
+		for _, t := range r.Topics {
+			var configs []string
+			for _, c := range t.Configs {
+				value := "null"
+				if c.Value != nil {
+					value = *c.Value
+				}
+				configs = append(configs, fmt.Sprintf("%s=%s(%d)", c.Name, value, c.Source))
+			}
+			p("%s %s id %d partitions %d factor %d %v", t.Topic, code(t.ErrorCode, t.ErrorMessage), t.TopicID[15], t.NumPartitions, t.ReplicationFactor, configs)
+		}
+	case *kmsg.CreatePartitionsResponse:
+		for _, t := range r.Topics {
+			p("%s %s", t.Topic, code(t.ErrorCode, t.ErrorMessage))
+		}
+	case *kmsg.DeleteTopicsResponse:
+		for _, t := range r.Topics {
+			name := "null"
+			if t.Topic != nil {
+				name = *t.Topic
+			}
+			p("%s id %d %s", name, t.TopicID[15], code(t.ErrorCode, t.ErrorMessage))
+		}
+	case *kmsg.IncrementalAlterConfigsResponse:
+		for _, t := range r.Resources {
+			p("%d:%s %s", t.ResourceType, t.ResourceName, code(t.ErrorCode, t.ErrorMessage))
+		}
+	case *kmsg.AlterConfigsResponse:
+		for _, t := range r.Resources {
+			p("%d:%s %s", t.ResourceType, t.ResourceName, code(t.ErrorCode, t.ErrorMessage))
+		}
+	case *kmsg.UpdateFeaturesResponse:
+		p("%s", code(r.ErrorCode, r.ErrorMessage))
+		for _, t := range r.Results {
+			p("%s %s", t.Feature, code(t.ErrorCode, t.ErrorMessage))
+		}
+	default:
+		p("%T", resp)
+	}
+	return b.String()
+}
+
+func formatRecords(s *controller.Script, records []metadata.Record) string {
+	var b strings.Builder
+	for i, r := range records {
+		if i == 12 {
+			fmt.Fprintf(&b, "  … %d records in all\n", len(records))
+			break
+		}
+		b.WriteString("  " + formatRecord(s, r) + "\n")
+	}
+	return b.String()
+}
+
+func formatRecord(s *controller.Script, r metadata.Record) string {
+	topic := func(id protocol.TopicID) string { return s.Image().TopicNames[id] }
+	switch r := r.(type) {
+	case *metadata.PartitionRecord:
+		return fmt.Sprintf("partition %s-%d %s", topic(r.TopicID), r.Partition, formatPartition(&r.PartitionState))
+	case *metadata.PartitionChangeRecord:
+		out := fmt.Sprintf("change %s-%d", topic(r.TopicID), r.Partition)
+		if r.Leader != nil {
+			out += fmt.Sprintf(" leader %d", *r.Leader)
+		}
+		if r.ISR != nil {
+			out += fmt.Sprintf(" isr %v", r.ISR)
+		}
+		return out
+	case *metadata.TopicRecord:
+		return fmt.Sprintf("topic %s id %d", r.Name, r.ID[15])
+	case *metadata.RemoveTopicRecord:
+		return fmt.Sprintf("remove topic id %d", r.ID[15])
+	case *metadata.ConfigRecord:
+		value := "null"
+		if r.Value != nil {
+			value = *r.Value
+		}
+		return fmt.Sprintf("config %d:%s %s=%s", r.ResourceType, r.ResourceName, r.Name, value)
+	case *metadata.RegisterBrokerRecord:
+		return fmt.Sprintf("register broker %d incarnation %d fenced %v", r.ID, r.IncarnationID[15], r.Fenced)
+	case *metadata.UnregisterBrokerRecord:
+		return fmt.Sprintf("unregister broker %d", r.ID)
+	case *metadata.BrokerRegistrationChangeRecord:
+		out := fmt.Sprintf("broker %d", r.ID)
+		if r.Fenced != nil {
+			out += fmt.Sprintf(" fenced %v", *r.Fenced)
+		}
+		if r.InControlledShutdown != nil {
+			out += fmt.Sprintf(" shutting down %v", *r.InControlledShutdown)
+		}
+		if r.LogDirs != nil {
+			out += fmt.Sprintf(" %d dirs left", len(r.LogDirs))
+		}
+		return out
+	case *metadata.ProducerIDsRecord:
+		return fmt.Sprintf("producer ids up to %d", r.NextProducerID)
+	case *metadata.FeatureLevelRecord:
+		return fmt.Sprintf("feature %s at %d", r.Name, r.Level)
+	default:
+		return fmt.Sprintf("%T", r)
+	}
+}
+
+func formatPartition(p *image.Partition) string {
+	var dirs []byte
+	for _, d := range p.Directories {
+		dirs = append(dirs, d[15])
+	}
+	return fmt.Sprintf("replicas %v dirs %v isr %v leader %d epoch %d/%d", p.Replicas, dirs, p.ISR, p.Leader, p.LeaderEpoch, p.PartitionEpoch)
+}
+
+func formatImage(img *image.Image) string {
+	var b strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(img.Brokers)) {
+		br := img.Brokers[id]
+		fmt.Fprintf(&b, "broker %d epoch %d incarnation %d fenced %v shutting down %v dirs %d\n",
+			id, br.Epoch, br.IncarnationID[15], br.Fenced, br.InControlledShutdown, len(br.LogDirs))
+	}
+	for _, name := range slices.Sorted(maps.Keys(img.Topics)) {
+		for i := range img.Topics[name].Partitions {
+			fmt.Fprintf(&b, "%s-%d %s\n", name, i, formatPartition(&img.Topics[name].Partitions[i]))
+		}
+	}
+	return b.String()
+}
+
+// schema is a small set of keys with Kafka's behaviour.
+type schema struct{}
+
+func (schema) Validate(r image.Resource, configs map[string]string, _ []string) error {
+	if r.Type == image.ResourceTopic {
+		if err := protocol.ValidateTopicName(r.Name); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		switch name {
+		case "cleanup.policy", "listeners", "client":
+		case "retention.ms":
+			if _, err := strconv.Atoi(configs[name]); err != nil {
+				return errcode.New(errcode.KindInvalidConfig, "Invalid value %s for configuration retention.ms: Not a number of type LONG", configs[name])
+			}
+		default:
+			if r.Type == image.ResourceTopic {
+				return errcode.New(errcode.KindInvalidConfig, "Unknown topic config name: %s", name)
+			}
+		}
+	}
+	return nil
+}
+
+func (schema) IsList(_ image.Resource, key string) bool {
+	return key == "cleanup.policy" || key == "listeners"
+}
+
+func (schema) Default(_ image.Resource, key string, _ map[string]string) (string, bool) {
+	return "delete", key == "cleanup.policy"
+}
+
+func (schema) TopicConfigs(overrides, cluster map[string]string) []controller.TopicConfig {
+	value, source := "delete", int8(5)
+	if v, ok := cluster["cleanup.policy"]; ok {
+		value, source = v, 3
+	}
+	if v, ok := overrides["cleanup.policy"]; ok {
+		value, source = v, 1
+	}
+	return []controller.TopicConfig{{Name: "cleanup.policy", Value: &value, Source: source}}
+}

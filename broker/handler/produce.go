@@ -58,12 +58,12 @@ func (d *dataHandler) serveProduce(_ context.Context, r *listener.Request) liste
 	if req.Acks != 0 {
 		c.pending = listener.NewPending(true)
 	}
+	pending := c.pending // c may be answered and reused as soon as Append has returned
 	opts := replica.AppendOptions{Acks: req.Acks, Timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, Origin: replica.FromClient}
 	if d.replicas.Append(opts, c.parts, c.done) {
 		return c.respond()
 	}
-	pending := c.pending // c may be answered and reused from here on
-	r.Release()          // the records have been written
+	r.Release() // the records have been written
 	return pending
 }
 

@@ -79,9 +79,6 @@ func (c *produceCall) encodePartition(w *producedWriter, index int32, out *produ
 		res = c.parts[out.part].Result
 	}
 	code := errcode.Of(res.Err)
-	if code != 0 {
-		res.BaseOffset, res.LogAppendTime = -1, -1
-	}
 	w.dst = kbin.AppendInt32(w.dst, index)
 	w.dst = kbin.AppendInt16(w.dst, code)
 	w.dst = kbin.AppendInt64(w.dst, res.BaseOffset)

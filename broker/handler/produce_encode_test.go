@@ -70,7 +70,7 @@ func (c *produceCall) randomOutcome(r *rand.Rand, version int16) (out produceOut
 		want.ErrorCode = out.code
 		return out, want, leader
 	}
-	res := replica.AppendResult{LogStartOffset: r.Int64N(100), CurrentLeader: replica.Leader{ID: -1, Epoch: -1}}
+	res := replica.AppendResult{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: r.Int64N(100), CurrentLeader: replica.Leader{ID: -1, Epoch: -1}}
 	want.LogStartOffset = res.LogStartOffset
 	switch r.IntN(4) {
 	case 0:

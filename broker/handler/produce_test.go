@@ -332,16 +332,16 @@ func TestProduce_AnswersInOrder(t *testing.T) {
 	}
 }
 
-// TestProduce_CompletesBeforeAppendReturns is the other order of the race.
+// TestProduce_CompletesBeforeAppendReturns is the other order of the race. What was not acknowledged in time keeps its offset.
 func TestProduce_CompletesBeforeAppendReturns(t *testing.T) {
 	s := newStack(t)
 	s.replicas.append = func(_ replica.AppendOptions, parts []replica.Append, done func()) bool {
-		parts[0].Result = replica.AppendResult{Err: kerr.RequestTimedOut, LogStartOffset: 3}
+		parts[0].Result = replica.AppendResult{Err: kerr.RequestTimedOut, BaseOffset: 9, LogStartOffset: 3}
 		done()
 		return false
 	}
 	resp := s.ask(produce(9, -1, produced{topic: "orders", records: batch(t, 1)})).(*kmsg.ProduceResponse)
-	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != kerr.RequestTimedOut.Code || p.BaseOffset != -1 {
+	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != kerr.RequestTimedOut.Code || p.BaseOffset != 9 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -64,8 +64,7 @@ func KindOf(err error) Kind {
 	if errors.As(err, &k) {
 		return k.ErrorKind()
 	}
-	var ke *kerr.Error
-	if errors.As(err, &ke) {
+	if ke, ok := errors.AsType[*kerr.Error](err); ok {
 		return Kind(ke.Code)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -36,7 +36,7 @@ func typical() map[string]kmsg.Request {
 	metadata.SetVersion(12)
 	for range 10 {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr("some-topic-name")
+		t.Topic = new("some-topic-name")
 		metadata.Topics = append(metadata.Topics, t)
 	}
 	return map[string]kmsg.Request{"Produce": produce, "Fetch": fetch, "Metadata": metadata}

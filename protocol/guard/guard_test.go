@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestCheck_DecoderReadsWhatItAccepts(t *testing.T) {
 			if err := guard.Check(v.Key, v.Version, body); err != nil {
 				t.Fatalf("%v\n%x", err, body)
 			}
-			if err := guard.Check(v.Key, v.Version, append(body[:len(body):len(body)], "behind"...)); err != nil {
+			if err := guard.Check(v.Key, v.Version, append(slices.Clip(body), "behind"...)); err != nil {
 				t.Fatalf("with bytes behind the body: %v\n%x", err, body)
 			}
 			req := kmsg.RequestForKey(v.Key)
@@ -341,9 +342,9 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 			}
 			return
 		}
-		for i := range v.NumField() {
-			if v.Field(i).CanSet() {
-				fill(r, v.Field(i), depth+1)
+		for _, f := range v.Fields() {
+			if f.CanSet() {
+				fill(r, f, depth+1)
 			}
 		}
 	case reflect.Pointer:

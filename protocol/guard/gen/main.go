@@ -46,13 +46,13 @@ func run(args []string) error {
 
 // load reads the request definitions, by API key.
 func load(from string) ([]message, error) {
-	var root fs.FS = os.DirFS(from)
+	root := os.DirFS(from)
 	if strings.HasSuffix(from, ".jar") {
 		jar, err := zip.OpenReader(from)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", from, err)
 		}
-		defer jar.Close()
+		defer func() { _ = jar.Close() }() // only read from
 		if root, err = fs.Sub(jar, "common/message"); err != nil {
 			return nil, err
 		}

@@ -116,5 +116,9 @@ func (c *client) OffsetAt(_ context.Context, topic string, at time.Time) (int64,
 }
 
 func (c *client) Offsets(_ context.Context, topic string, partition int32) (low, high int64, err error) {
+	// librdkafka remembers for a while that a topic was not there; asking for metadata makes it look again.
+	if _, err := c.consumer.GetMetadata(&topic, false, 10000); err != nil {
+		return 0, 0, err
+	}
 	return c.consumer.QueryWatermarkOffsets(topic, partition, 10000)
 }

@@ -13,6 +13,7 @@ import (
 
 // serving returns a function that decodes and serves a request, without the connection around it.
 func serving(tb testing.TB, s *stack, req kmsg.Request) func() {
+	tb.Helper()
 	body := req.AppendTo(nil)
 	h := protocol.RequestHeader{Key: req.Key(), Version: req.GetVersion(), ClientID: "test"}
 	conn := &listener.ConnInfo{ListenerName: "PLAINTEXT", Scope: protocol.ScopeBroker}
@@ -32,6 +33,7 @@ func serving(tb testing.TB, s *stack, req kmsg.Request) func() {
 }
 
 func serveProduce(tb testing.TB) func() {
+	tb.Helper()
 	s := newStack(tb)
 	s.replicas.append = func(_ replica.AppendOptions, parts []replica.Append, _ func()) bool {
 		parts[0].Result = replica.AppendResult{BaseOffset: 5, LogAppendTime: -1}
@@ -41,6 +43,7 @@ func serveProduce(tb testing.TB) func() {
 }
 
 func serveFetch(tb testing.TB) func() {
+	tb.Helper()
 	s := newStack(tb)
 	res := readable("records", nil)
 	res.Records = plain("records")

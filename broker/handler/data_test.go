@@ -44,7 +44,7 @@ func TestListOffsets_Versions(t *testing.T) {
 		for ts, first := range firstServed {
 			s := newStack(t)
 			s.replicas.listOffset = func(q replica.ListOffset) (replica.FoundOffset, error) {
-				if q.Timestamp != ts || q.TopicPartition.String() != "orders-2" || q.Isolation != replica.ReadUncommitted || q.FromAnyReplica {
+				if q.Timestamp != ts || q.String() != "orders-2" || q.Isolation != replica.ReadUncommitted || q.FromAnyReplica {
 					t.Errorf("asked %+v", q)
 				}
 				return replica.FoundOffset{Offset: 55, Timestamp: 66, LeaderEpoch: 3}, nil
@@ -143,11 +143,12 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 }
 
 // allocateBlocks answers AllocateProducerIds with blocks of three.
-func allocateBlocks(t testing.TB, next *int64) controllerFunc {
+func allocateBlocks(tb testing.TB, next *int64) controllerFunc {
+	tb.Helper()
 	return func(_ context.Context, req kmsg.Request) (kmsg.Response, error) {
 		q := req.(*kmsg.AllocateProducerIDsRequest)
 		if q.BrokerID != 1 || q.BrokerEpoch != 77 {
-			t.Errorf("asked %+v", q)
+			tb.Errorf("asked %+v", q)
 		}
 		resp := kmsg.NewPtrAllocateProducerIDsResponse()
 		resp.ProducerIDStart, resp.ProducerIDLen = *next, 3
@@ -205,8 +206,8 @@ func TestInitProducerID_Refuses(t *testing.T) {
 	}{
 		{"id without epoch", nil, func(r *kmsg.InitProducerIDRequest) { r.ProducerID = 4 }, kerr.InvalidRequest},
 		{"epoch without id", nil, func(r *kmsg.InitProducerIDRequest) { r.ProducerEpoch = 4 }, kerr.InvalidRequest},
-		{"empty transactional id", nil, func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = kmsg.StringPtr("") }, kerr.InvalidRequest},
-		{"transactional id", nil, func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = kmsg.StringPtr("t") }, kerr.UnsupportedVersion},
+		{"empty transactional id", nil, func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = new("") }, kerr.InvalidRequest},
+		{"transactional id", nil, func(r *kmsg.InitProducerIDRequest) { r.TransactionalID = new("t") }, kerr.UnsupportedVersion},
 		{"no controller", fails, func(*kmsg.InitProducerIDRequest) {}, kerr.CoordinatorLoadInProgress},
 		{"refused by the controller", stale, func(*kmsg.InitProducerIDRequest) {}, kerr.CoordinatorLoadInProgress},
 	} {
@@ -299,8 +300,11 @@ func TestDescribeLogDirs(t *testing.T) {
 			dirs: []logdir.DirInfo{{Path: "/a", Total: 1000, Free: 400}, {Path: "/b", Offline: true, Total: 5}, {Path: "/c"}},
 			parts: []logdir.Info{
 				{TopicPartition: tp("gone", 0), Dir: "/a"},
-				{TopicPartition: tp("orders", 0), Dir: "/a"}, {TopicPartition: tp("orders", 1), Dir: "/c"}, {TopicPartition: tp("orders", 2), Dir: "/a"},
-				{TopicPartition: tp("others", 0), Dir: "/a"}, {TopicPartition: tp("others", 1), Dir: "/b"},
+				{TopicPartition: tp("orders", 0), Dir: "/a"},
+				{TopicPartition: tp("orders", 1), Dir: "/c"},
+				{TopicPartition: tp("orders", 2), Dir: "/a"},
+				{TopicPartition: tp("others", 0), Dir: "/a"},
+				{TopicPartition: tp("others", 1), Dir: "/b"},
 			},
 			sizes: map[protocol.TopicPartition]int64{tp("orders", 0): 10, tp("orders", 1): 11, tp("orders", 2): 12, tp("others", 0): 13, tp("others", 1): 14},
 		}

@@ -24,7 +24,7 @@ import (
 func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Request, req *kmsg.DeleteRecordsRequest) kmsg.Response {
 	ctx, cancel := context.WithTimeout(ctx, max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0))
 	defer cancel()
-	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
+	resp := kmsg.NewPtrDeleteRecordsResponse()
 	img := d.h.images.Image()
 	for i := range req.Topics {
 		t := kmsg.NewDeleteRecordsResponseTopic()

@@ -27,7 +27,7 @@ import (
 // Difference from Apache Kafka: the offset lag is always 0. Kafka reports how far the log end is behind the high watermark,
 // which it is not on a leader.
 func (d *dataHandler) serveDescribeLogDirs(ctx context.Context, _ *listener.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
-	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	parts, err := d.logDirs.Partitions(ctx)
 	if err != nil {
 		resp.ErrorCode = errcode.Of(err)

@@ -17,7 +17,7 @@ import (
 // Behaviour: a bad name is INVALID_TOPIC_EXCEPTION, a topic that does not exist UNKNOWN_TOPIC_OR_PARTITION for each of its
 // partitions, both with a message. Only the leader answers.
 func (d *dataHandler) serveDescribeProducers(_ context.Context, _ *listener.Request, req *kmsg.DescribeProducersRequest) kmsg.Response {
-	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	resp := kmsg.NewPtrDescribeProducersResponse()
 	img := d.h.images.Image()
 	for i := range req.Topics {
 		t := kmsg.NewDescribeProducersResponseTopic()

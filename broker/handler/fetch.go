@@ -224,7 +224,7 @@ func (c *fetchCall) read() { c.results = c.d.replicas.Read(c.results[:0], c.opts
 func (c *fetchCall) closeRecords() {
 	for i := range c.results {
 		if rec := c.results[i].Records; rec != nil {
-			rec.Close()
+			_ = rec.Close() // it was only read
 			c.results[i].Records = nil
 		}
 	}

@@ -28,7 +28,7 @@ import (
 // COORDINATOR_NOT_AVAILABLE would have them retry until they time out. Most get there sooner, since FindCoordinator is not
 // advertised. An empty one is INVALID_REQUEST.
 func (d *dataHandler) serveInitProducerID(ctx context.Context, _ *listener.Request, req *kmsg.InitProducerIDRequest) kmsg.Response {
-	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+	resp := kmsg.NewPtrInitProducerIDResponse()
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
 	switch {
 	case (req.ProducerID == -1) != (req.ProducerEpoch == -1):

@@ -29,7 +29,7 @@ const debugReplica = -2
 //   - v7 -3 largest timestamp (KIP-734); v8 -4 earliest local; v9 -5 latest tiered; v11 -6 earliest pending upload (KIP-1023)
 //   - v10 timeout, for look-ups in tiered storage, which there are none of
 func (d *dataHandler) serveListOffsets(_ context.Context, _ *listener.Request, req *kmsg.ListOffsetsRequest) kmsg.Response {
-	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+	resp := kmsg.NewPtrListOffsetsResponse()
 	mentions := make(map[protocol.TopicPartition]int)
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {

@@ -23,7 +23,7 @@ import (
 //
 // Version notes: v3 replica id, which is not used: only the leader answers.
 func (d *dataHandler) serveOffsetForLeaderEpoch(_ context.Context, _ *listener.Request, req *kmsg.OffsetForLeaderEpochRequest) kmsg.Response {
-	resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for i := range req.Topics {
 		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		t.Topic = req.Topics[i].Topic

@@ -202,7 +202,7 @@ const fewParts = 16
 // place adds the partition of the next outcome to what is appended, or replaces an earlier mention of it.
 func (c *produceCall) place(part replica.Append) int32 {
 	owner := int32(len(c.outcomes))
-	if i := c.find(part.TopicIDPartition.TopicPartition()); i >= 0 {
+	if i := c.find(part.TopicPartition()); i >= 0 {
 		earlier := &c.outcomes[c.owners[i]]
 		earlier.dropped, earlier.part = true, -1
 		c.parts[i], c.owners[i] = part, owner
@@ -211,7 +211,7 @@ func (c *produceCall) place(part replica.Append) int32 {
 	i := int32(len(c.parts))
 	c.parts, c.owners = append(c.parts, part), append(c.owners, owner)
 	if c.places != nil {
-		c.places[part.TopicIDPartition.TopicPartition()] = i
+		c.places[part.TopicPartition()] = i
 	}
 	return i
 }
@@ -229,7 +229,7 @@ func (c *produceCall) find(tp protocol.TopicPartition) int32 {
 	if c.places == nil {
 		c.places = make(map[protocol.TopicPartition]int32, 4*fewParts)
 		for i := range c.parts {
-			c.places[c.parts[i].TopicIDPartition.TopicPartition()] = int32(i)
+			c.places[c.parts[i].TopicPartition()] = int32(i)
 		}
 	}
 	if i, ok := c.places[tp]; ok {

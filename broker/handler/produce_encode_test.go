@@ -81,7 +81,7 @@ func (c *produceCall) randomOutcome(r *rand.Rand, version int16) (out produceOut
 		for i := range r.IntN(200) {
 			bad.Records = append(bad.Records, records.RecordError{Index: int32(i), Msg: fmt.Sprintf("record %d", i)})
 			want.ErrorRecords = append(want.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{
-				RelativeOffset: int32(i), ErrorMessage: kmsg.StringPtr(fmt.Sprintf("record %d", i)),
+				RelativeOffset: int32(i), ErrorMessage: new(fmt.Sprintf("record %d", i)),
 			})
 		}
 		res.Err, res.RecordErrors = bad, bad

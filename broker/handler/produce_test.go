@@ -143,7 +143,7 @@ func TestProduce_Refuses(t *testing.T) {
 			}
 			req := produce(tc.version, tc.acks, tc.p, other)
 			if tc.txn {
-				req.TransactionID = kmsg.StringPtr("txn")
+				req.TransactionID = new("txn")
 			}
 			resp := s.ask(req).(*kmsg.ProduceResponse)
 			want := kmsg.NewProduceResponseTopicPartition()

@@ -156,13 +156,13 @@ type stack struct {
 	server   *listener.Server
 }
 
-func newStack(t testing.TB) *stack {
-	t.Helper()
-	s := &stack{t: t, replicas: replicas{t: t}}
+func newStack(tb testing.TB) *stack {
+	tb.Helper()
+	s := &stack{t: tb, replicas: replicas{t: tb}}
 	s.images.Store(testImage())
 	cfg, _, err := config.Load(config.Sources{Set: []string{"log.dirs=/data"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.handler = handler.New(handler.Deps{
 		NodeID: 1, Config: cfg, Images: &s.images, Logger: slog.New(slog.DiscardHandler),
@@ -176,7 +176,7 @@ func newStack(t testing.TB) *stack {
 	s.server = listener.New(listener.Options{
 		Name: "PLAINTEXT", Scope: protocol.ScopeBroker, Handler: s.handler, Logger: slog.New(slog.DiscardHandler),
 	})
-	t.Cleanup(func() { s.server.Close() })
+	tb.Cleanup(func() { s.server.Close() })
 	return s
 }
 
@@ -264,8 +264,8 @@ func (s *stack) ask(req kmsg.Request) kmsg.Response {
 }
 
 // batch builds a record batch of n records as a producer sends it.
-func batch(t testing.TB, n int, edit ...func(*records.BuilderOptions)) []byte {
-	t.Helper()
+func batch(tb testing.TB, n int, edit ...func(*records.BuilderOptions)) []byte {
+	tb.Helper()
 	o := records.BuilderOptions{PartitionLeaderEpoch: -1}
 	for _, e := range edit {
 		e(&o)
@@ -276,7 +276,7 @@ func batch(t testing.TB, n int, edit ...func(*records.BuilderOptions)) []byte {
 	}
 	out, err := b.Bytes()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }

@@ -56,7 +56,7 @@ func ParseCodec(name string) (Codec, error) {
 	if name == "uncompressed" {
 		return None, nil
 	}
-	for c := None; c < codecCount; c++ {
+	for c := range Codec(codecCount) {
 		if c.String() == name {
 			return c, nil
 		}

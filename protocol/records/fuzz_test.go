@@ -56,6 +56,7 @@ func FuzzRecordBatch(f *testing.F) {
 const fuzzLimit = 1 << 20
 
 func fuzzBatch(t *testing.T, b records.Batch, flags uint8) {
+	t.Helper()
 	_ = b.VerifyCRC()
 	b = bytes.Clone(b)
 	b.SetBaseOffset(0)
@@ -98,6 +99,7 @@ func fuzzBatch(t *testing.T, b records.Batch, flags uint8) {
 }
 
 func fuzzLegacy(t *testing.T, b []byte) (rest []byte) {
+	t.Helper()
 	m, rest, err := records.SplitLegacy(b)
 	if err != nil {
 		return b

@@ -42,7 +42,7 @@ type RecordError struct {
 
 // RecordErrors rejects a batch because of its records: KindInvalidRecord, or KindInvalidTimestamp as soon as one record has a
 // bad timestamp. Produce v8+ lists the records.
-type RecordErrors struct {
+type RecordErrors struct { //nolint:errname // several errors
 	Kind    errcode.Kind
 	Msg     string
 	Records []RecordError // at most maxRecordErrors of them

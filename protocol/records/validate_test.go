@@ -45,8 +45,10 @@ func TestValidate_Refuses(t *testing.T) {
 	}{
 		{name: "base offset", edit: func(b records.Batch) { b.SetBaseOffset(1) }, want: errcode.KindInvalidRecord},
 		{name: "too large", opts: func(o *records.ValidateOptions) { o.MaxMessageBytes = 100 }, want: errcode.KindMessageTooLarge},
-		{name: "too large comes before crc", edit: func(b records.Batch) { b[80]++ }, stale: true,
-			opts: func(o *records.ValidateOptions) { o.MaxMessageBytes = 100 }, want: errcode.KindMessageTooLarge},
+		{
+			name: "too large comes before crc", edit: func(b records.Batch) { b[80]++ }, stale: true,
+			opts: func(o *records.ValidateOptions) { o.MaxMessageBytes = 100 }, want: errcode.KindMessageTooLarge,
+		},
 		{name: "crc", edit: func(b records.Batch) { b[80]++ }, stale: true, want: errcode.KindCorruptMessage},
 		{name: "unknown codec", edit: func(b records.Batch) { put16(b, 21, 5) }, want: errcode.KindUnsupportedCompressionType},
 		{name: "negative span", edit: func(b records.Batch) { put32(b, 23, math.MaxUint32) }, want: errcode.KindInvalidRecord},
@@ -66,8 +68,10 @@ func TestValidate_Refuses(t *testing.T) {
 		{name: "timestamp in the future", opts: func(o *records.ValidateOptions) { o.Now = now - 4_000_000 }, want: errcode.KindInvalidTimestamp},
 		{name: "no keys", opts: func(o *records.ValidateOptions) { o.Compacted = true }, want: errcode.KindInvalidRecord},
 		{name: "keys and timestamps", opts: func(o *records.ValidateOptions) { o.Compacted = true; o.Now = now - 4_000_000 }, want: errcode.KindInvalidTimestamp},
-		{name: "producer's log append time", edit: func(b records.Batch) { b[22] |= 8 },
-			opts: func(o *records.ValidateOptions) { o.TimestampType = records.LogAppendTime }, want: errcode.KindInvalidTimestamp},
+		{
+			name: "producer's log append time", edit: func(b records.Batch) { b[22] |= 8 },
+			opts: func(o *records.ValidateOptions) { o.TimestampType = records.LogAppendTime }, want: errcode.KindInvalidTimestamp,
+		},
 	} {
 		for _, c := range codecs {
 			if tc.plain && c != compress.None || tc.packed && c == compress.None {
@@ -364,7 +368,6 @@ func TestValidate_BombsTakeLittleMemory(t *testing.T) {
 			}
 			o := producerOptions()
 			o.MaxMessageBytes, o.MaxDecompressed = 10<<20, 16<<20
-			bld = nil
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			_, err = records.Validate(b, o)

@@ -73,7 +73,10 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 		return startFailure(c, err)
 	}
 	release()
-	at := bound{kafka: []string{b.Addr().String()}}
+	var at bound
+	for _, addr := range b.ClientAddrs() {
+		at.kafka = append(at.kafka, addr.String())
+	}
 	if adminServer != nil {
 		at.admin = adminServer.Addr().String()
 	}
@@ -147,15 +150,14 @@ func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger 
 		return nil, nil
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), b.Collector())
+	var checks []admin.Check
+	for _, check := range b.Checks() {
+		checks = append(checks, admin.Check{Name: check.Name, Check: check.Check})
+	}
 	s := admin.New(admin.Options{
 		Address: c.AdminListen,
-		Checks: []admin.Check{{Name: "started", Check: func() error {
-			if b.Addr() == nil {
-				return errors.New("starting")
-			}
-			return nil
-		}}},
+		Checks:  checks,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4}),
 		Listen:  new(net.ListenConfig).Listen,
 		Logger:  logger.With(slog.String("component", "admin")),

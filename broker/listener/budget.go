@@ -31,14 +31,23 @@ type waiter struct {
 
 // take leases n bytes at once if they are there and nobody is in line.
 func (b *budget) take(n int64) bool {
+	if !b.reserve(n) {
+		return false
+	}
+	b.active.Add(1)
+	return true
+}
+
+// reserve sets n bytes aside, if they are there and nobody is in line, for a holder whose getting on does not depend on
+// them. unreserve ends it.
+func (b *budget) reserve(n int64) bool {
 	if b.waiting.Load() > 0 {
 		return false
 	}
 	if b.used.Add(n) > b.limit {
-		b.give(n)
+		b.unreserve(n)
 		return false
 	}
-	b.active.Add(1)
 	return true
 }
 
@@ -86,10 +95,10 @@ func (b *budget) wait(ctx context.Context, n int64, held int64) error {
 // free ends a lease of n bytes.
 func (b *budget) free(n int64) {
 	b.active.Add(-1)
-	b.give(n)
+	b.unreserve(n)
 }
 
-func (b *budget) give(n int64) {
+func (b *budget) unreserve(n int64) {
 	b.used.Add(-n)
 	if b.waiting.Load() > 0 {
 		b.mu.Lock()

@@ -491,6 +491,9 @@ func (c *conn) end(err error) {
 		}
 		r = next
 	}
+	if held := c.held.Load(); held > 0 { // a panic while a frame was read
+		c.server.gate.budget.free(held)
+	}
 	c.dropReadBuffer()
 	c.dropOut()
 	c.server.remove(c, err)

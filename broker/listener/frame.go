@@ -129,16 +129,17 @@ func (c *conn) grow(ctx context.Context, b *buffer, size int) (*buffer, error) {
 
 // frameBuffer leases a buffer. A connection in line for one is not stalling.
 func (c *conn) frameBuffer(ctx context.Context, size int, held int64) (*buffer, error) {
-	g := c.server.gate
-	if g.budget.short() {
+	b := c.server.gate.try(size)
+	if b == nil {
 		c.enter(phaseServe)
-		defer c.enter(phaseFrame)
+		var err error
+		if b, err = c.server.gate.wait(ctx, size, held); err != nil {
+			return nil, err
+		}
+		c.enter(phaseFrame)
 	}
-	b, err := g.get(ctx, size, held)
-	if err == nil {
-		c.held.Store(b.lease)
-	}
-	return b, err
+	c.held.Store(b.lease)
+	return b, nil
 }
 
 func (c *conn) giveFrame(b *buffer) {
@@ -198,7 +199,8 @@ func (c *conn) fitReadBuffer() {
 
 func (c *conn) dropReadBuffer() {
 	if c.large != nil {
-		c.server.gate.put(c.large)
+		c.server.gate.toPool(c.large)
+		c.server.gate.budget.unreserve(largeRead)
 		c.large, c.rb = nil, c.small[:]
 	}
 }
@@ -206,10 +208,8 @@ func (c *conn) dropReadBuffer() {
 // growReadBuffer takes a large buffer, where one is to be had, and moves what has been read to its beginning.
 func (c *conn) growReadBuffer() {
 	from := c.rb[c.r:c.w]
-	class := classOf(largeRead)
-	if g := c.server.gate; g.budget.take(largeRead) {
-		c.large = g.fromPool(class, largeRead)
-		c.large.lease = largeRead
+	if g := c.server.gate; g.budget.reserve(largeRead) {
+		c.large = g.fromPool(largeRead)
 		c.rb = c.large.b[:largeRead]
 	}
 	c.w = copy(c.rb, from)

@@ -59,20 +59,35 @@ func classOf(n int) int {
 // floorClass is the index of the largest class of at most n bytes, which is at least the smallest.
 func floorClass(n int) int { return min(bits.Len(uint(n))-1-minClassBits, classCount-1) }
 
-// get returns a buffer of at least n bytes, for a holder of held others. It waits while the gate is full.
-func (g *Gate) get(ctx context.Context, n int, held int64) (*buffer, error) {
-	class, size := classOf(n), int64(n)
-	if class >= 0 {
-		size = 1 << (class + minClassBits)
-	}
+// try returns a buffer of at least n bytes if the gate has room for it, else nil.
+func (g *Gate) try(n int) *buffer {
+	_, size := sizeFor(n)
 	if !g.budget.take(size) {
-		if err := g.budget.wait(ctx, size, held); err != nil {
-			return nil, err
-		}
+		return nil
 	}
-	b := g.fromPool(class, int(size))
+	return g.leased(size)
+}
+
+// wait is try for a holder of held other buffers, which waits for its turn.
+func (g *Gate) wait(ctx context.Context, n int, held int64) (*buffer, error) {
+	_, size := sizeFor(n)
+	if err := g.budget.wait(ctx, size, held); err != nil {
+		return nil, err
+	}
+	return g.leased(size), nil
+}
+
+func (g *Gate) leased(size int64) *buffer {
+	b := g.fromPool(int(size))
 	b.lease = size
-	return b, nil
+	return b
+}
+
+func sizeFor(n int) (class int, size int64) {
+	if class = classOf(n); class < 0 {
+		return class, int64(n)
+	}
+	return class, 1 << (class + minClassBits)
 }
 
 // put gives a buffer back.
@@ -83,8 +98,9 @@ func (g *Gate) put(b *buffer) {
 	g.budget.free(lease)
 }
 
-// fromPool returns a buffer without a lease.
-func (g *Gate) fromPool(class, size int) *buffer {
+// fromPool returns a buffer of at least n bytes without a lease.
+func (g *Gate) fromPool(n int) *buffer {
+	class, size := sizeFor(n)
 	switch {
 	case class < 0:
 		return &buffer{b: make([]byte, size), class: -1}

@@ -113,7 +113,7 @@ func (s *Server) sendBuffer() *buffer {
 	if s.sending.Add(1) > sendMax {
 		size = sendMin
 	}
-	return s.gate.fromPool(classOf(size), size)
+	return s.gate.fromPool(size)
 }
 
 func (s *Server) sendDone(b *buffer) {

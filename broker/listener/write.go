@@ -119,8 +119,7 @@ func (c *conn) needOut(n int) {
 	if cap(c.out)-len(c.out) >= n {
 		return
 	}
-	g := c.server.gate
-	b := g.fromPool(classOf(len(c.out)+n), len(c.out)+n)
+	b := c.server.gate.fromPool(len(c.out) + n)
 	out := append(b.b[:0], c.out...)
 	c.dropOut()
 	c.out, c.outb = out, b
@@ -130,11 +129,9 @@ func (c *conn) needOut(n int) {
 func (c *conn) setOut(out []byte) {
 	if &out[0] != &c.outb.b[0] {
 		c.server.gate.toPool(c.outb)
-		c.outb = nil
-		if class := floorClass(cap(out)); class >= 0 {
-			size := 1 << (class + minClassBits)
-			c.outb = &buffer{b: out[:size:size], class: class}
-		}
+		class := floorClass(cap(out))
+		size := 1 << (class + minClassBits)
+		c.outb = &buffer{b: out[:size:size], class: class}
 	}
 	c.out = out
 }

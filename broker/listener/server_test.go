@@ -286,6 +286,7 @@ func TestServer_SendsRegions(t *testing.T) {
 				}
 			}
 			for i, r := range regions {
+				eventually(t, fmt.Sprintf("region %d of %d closed", i, len(regions)), func() bool { return r.closed.Load() > 0 })
 				if n := r.closed.Load(); n != 1 {
 					t.Errorf("region %d was closed %d times, want once", i, n)
 				}

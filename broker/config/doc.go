@@ -15,5 +15,5 @@
 //  4. A key that is known but has no effect yet is accepted, carries Effective == false and is warned of once by Load.
 //
 // A bad value is an error whose text is the one Kafka's clients see, with the kind INVALID_CONFIG (INVALID_REQUEST for
-// brokers, as in Kafka); Load's error is a join of *Fault.
+// brokers, as in Kafka); Load's error is a join of *FaultError.
 package config

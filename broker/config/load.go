@@ -51,8 +51,8 @@ func (w Warning) String() string {
 	return s
 }
 
-// Fault is one thing that is wrong with a configuration.
-type Fault struct {
+// FaultError is one thing that is wrong with a configuration.
+type FaultError struct {
 	Key    string // the property; "" when it is about a whole file
 	Value  string // what it was set to; never a secret
 	Source string // file, environment variable or --set
@@ -63,7 +63,7 @@ type Fault struct {
 }
 
 // Error is the fault in one line: what, where, why, and what to do.
-func (f *Fault) Error() string {
+func (f *FaultError) Error() string {
 	var b strings.Builder
 	if f.Key != "" {
 		b.WriteString(f.Key)
@@ -85,8 +85,8 @@ func (f *Fault) Error() string {
 }
 
 // Faults unpacks the error of Load.
-func Faults(err error) []*Fault {
-	var out []*Fault
+func Faults(err error) []*FaultError {
+	var out []*FaultError
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
 		for _, e := range joined.Unwrap() {
@@ -94,8 +94,8 @@ func Faults(err error) []*Fault {
 		}
 		return out
 	}
-	if f := (*Fault)(nil); errors.As(err, &f) {
-		return []*Fault{f}
+	if f := (*FaultError)(nil); errors.As(err, &f) {
+		return []*FaultError{f}
 	}
 	return nil
 }
@@ -141,13 +141,13 @@ type builder struct {
 	sources  map[string]string
 	defaults map[string]string
 	hostname string
-	faults   []*Fault
+	faults   []*FaultError
 	warnings []Warning
 }
 
 // fault notes that a property's value cannot be used.
 func (b *builder) fault(key, why, next string) {
-	b.faults = append(b.faults, &Fault{Key: key, Value: b.shown(key, b.set[key]), Source: b.sources[key], Why: why, Next: next, require: true})
+	b.faults = append(b.faults, &FaultError{Key: key, Value: b.shown(key, b.set[key]), Source: b.sources[key], Why: why, Next: next, require: true})
 }
 
 // shown is a value as it may be printed.
@@ -164,12 +164,12 @@ func (b *builder) read(s Sources) []setting {
 	for _, name := range s.Files {
 		data, err := readFile(s, name)
 		if err != nil {
-			b.faults = append(b.faults, &Fault{Source: name, Why: "cannot be read: " + err.Error(), Next: "check the path given to --config"})
+			b.faults = append(b.faults, &FaultError{Source: name, Why: "cannot be read: " + err.Error(), Next: "check the path given to --config"})
 			continue
 		}
 		settings, err := parseFile(name, data)
 		if err != nil {
-			b.faults = append(b.faults, &Fault{Source: name, Why: err.Error()})
+			b.faults = append(b.faults, &FaultError{Source: name, Why: err.Error()})
 		}
 		out = append(out, settings...)
 	}
@@ -178,7 +178,7 @@ func (b *builder) read(s Sources) []setting {
 	for _, kv := range s.Set {
 		key, text, ok := strings.Cut(kv, "=")
 		if key = strings.TrimSpace(key); !ok || key == "" {
-			b.faults = append(b.faults, &Fault{Source: "--set " + kv, Why: "is not key=value", Next: "write --set log.dirs=/var/lib/dmq"})
+			b.faults = append(b.faults, &FaultError{Source: "--set " + kv, Why: "is not key=value", Next: "write --set log.dirs=/var/lib/dmq"})
 			continue
 		}
 		out = append(out, setting{key, text, "--set"})
@@ -207,7 +207,7 @@ func (b *builder) check(name string, v Value, strict bool) {
 		return // told of where it comes from
 	}
 	if err != nil {
-		b.faults = append(b.faults, &Fault{Key: name, Value: b.shown(name, v.Text), Source: v.Source, Why: b.why(p, err), Next: accepted(p)})
+		b.faults = append(b.faults, &FaultError{Key: name, Value: b.shown(name, v.Text), Source: v.Source, Why: b.why(p, err), Next: accepted(p)})
 		return
 	}
 	b.set[name] = v.Text
@@ -270,7 +270,7 @@ func (b *builder) unknown(name string, v Value, strict bool) {
 	}
 	// The environment holds much that is not meant for us (KAFKA_HOME), so it is never a fault.
 	if strict && !strings.HasPrefix(v.Source, "environment") {
-		b.faults = append(b.faults, &Fault{Key: name, Source: v.Source, Why: "is not a known property", Next: hint})
+		b.faults = append(b.faults, &FaultError{Key: name, Source: v.Source, Why: "is not a known property", Next: hint})
 		return
 	}
 	b.warnings = append(b.warnings, Warning{Kind: WarnUnknown, Key: name, Source: v.Source, Text: "is not a known property and is ignored", Hint: hint})
@@ -286,6 +286,6 @@ func (b *builder) sameNodeID(set map[string]Value) {
 	case hasNode && !hasBroker:
 		set["broker.id"] = Value{Text: node.Text}
 	case hasNode && strings.TrimSpace(node.Text) != strings.TrimSpace(broker.Text):
-		b.faults = append(b.faults, &Fault{Key: "broker.id", Value: broker.Text, Source: broker.Source, Why: "differs from node.id=" + node.Text, Next: "remove broker.id"})
+		b.faults = append(b.faults, &FaultError{Key: "broker.id", Value: broker.Text, Source: broker.Source, Why: "differs from node.id=" + node.Text, Next: "remove broker.id"})
 	}
 }

@@ -35,7 +35,7 @@ func (b *builder) expand(set map[string]Value, s Sources) {
 			}
 			text, err := get(m[2], m[3])
 			if err != nil {
-				b.faults = append(b.faults, &Fault{Key: key, Value: match, Source: v.Source, Why: err.Error()})
+				b.faults = append(b.faults, &FaultError{Key: key, Value: match, Source: v.Source, Why: err.Error()})
 				return match
 			}
 			return text
@@ -57,7 +57,7 @@ func (b *builder) providers(set map[string]Value, s Sources) map[string]provider
 		case "EnvVarConfigProvider":
 			allowed, err := regexp.Compile(`^(?:` + set["config.providers."+name+".param.allowlist.pattern"].Text + `)$`)
 			if err != nil {
-				b.faults = append(b.faults, &Fault{Key: "config.providers." + name + ".param.allowlist.pattern", Source: class.Source, Why: err.Error()})
+				b.faults = append(b.faults, &FaultError{Key: "config.providers." + name + ".param.allowlist.pattern", Source: class.Source, Why: err.Error()})
 				continue
 			}
 			if set["config.providers."+name+".param.allowlist.pattern"].Text == "" {
@@ -69,7 +69,7 @@ func (b *builder) providers(set map[string]Value, s Sources) map[string]provider
 		case "DirectoryConfigProvider":
 			out[name] = dirProvider(s, paths)
 		default:
-			b.faults = append(b.faults, &Fault{
+			b.faults = append(b.faults, &FaultError{
 				Key: "config.providers." + name + ".class", Value: class.Text, Source: class.Source,
 				Why: "Java classes cannot be loaded here", Next: "use EnvVarConfigProvider, FileConfigProvider or DirectoryConfigProvider",
 			})

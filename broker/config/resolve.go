@@ -62,7 +62,16 @@ func (c *Config) intOf(merged map[string]string, name string) int64 {
 	if err != nil {
 		return 0
 	}
-	return v.(int64)
+	return integer(v)
+}
+
+// integer is a parsed number; 0 for everything else.
+func integer(v any) int64 {
+	n, ok := v.(int64)
+	if !ok {
+		return 0
+	}
+	return n
 }
 
 // topicDefault is the value a topic property has without an override: its broker property in the right unit.

@@ -132,8 +132,9 @@ func TypeName(t Type) string {
 		return "class"
 	case kmsg.ConfigTypePassword:
 		return "password"
+	default:
+		return "unknown"
 	}
-	return "unknown"
 }
 
 // String is the mode as Kafka's documentation spells it.

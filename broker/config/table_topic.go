@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Names used outside their row.
 const (
 	throttledLeaders   = "leader.replication.throttled.replicas"
@@ -101,10 +103,8 @@ func olderUnits(name string) []string {
 		{"log.roll.jitter.ms", "log.roll.jitter.hours"},
 		{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
 	} {
-		for _, n := range family {
-			if n == name {
-				return family
-			}
+		if slices.Contains(family, name) {
+			return family
 		}
 	}
 	if name == "log.flush.interval.ms" { // its fallback is a property of its own

@@ -60,7 +60,7 @@ func (s *Schema) validateTopic(overrides map[string]string, fallback func(*Prope
 		}
 		return v
 	}
-	shortest, longest := get("min.compaction.lag.ms").(int64), get("max.compaction.lag.ms").(int64)
+	shortest, longest := integer(get("min.compaction.lag.ms")), integer(get("max.compaction.lag.ms"))
 	if shortest > longest {
 		return badConfig(fmt.Errorf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)", shortest, longest))
 	}
@@ -170,7 +170,7 @@ func (s *Schema) validateDynamic(configs map[string]string, perBroker bool) erro
 		if err != nil {
 			return badRequest(err)
 		}
-		if list, _ := parse(name, configs[name], p.Type); p.Type == tList && p.Name != "config.providers" && len(list.([]string)) != len(v.([]string)) {
+		if kept, ok := v.([]string); ok && p.Name != "config.providers" && len(kept) != len(listOf(configs[name])) {
 			return badRequest(fmt.Errorf("Configuration '%s' values must not be duplicated.", p.Name)) //nolint:staticcheck // Kafka's text
 		}
 	}
@@ -206,7 +206,7 @@ func (c *Config) resizes(before, after map[string]string) error {
 			problem = fmt.Sprintf("value should not be greater than double the current value %d", was)
 		}
 		if problem != "" {
-			return badRequest(fmt.Errorf("Dynamic thread count update validation failed for %s=%d, %s", name, now, problem)) //nolint:staticcheck // Kafka's text
+			return badRequest(fmt.Errorf("Dynamic thread count update validation failed for %s=%d, %s", name, now, problem))
 		}
 	}
 	switch was, now := c.intOf(before, "log.cleaner.threads"), c.intOf(after, "log.cleaner.threads"); {
@@ -262,7 +262,7 @@ func (c *Config) groupBounds(merged map[string]string, name, text string) error 
 	case string:
 		if name == "streams.assignor.name" {
 			known, _ := c.effective(merged, "group.streams.assignors")
-			if registered, _ := parse(name, known, tList); !slices.Contains(registered.([]string), n) {
+			if registered := listOf(known); !slices.Contains(registered, n) {
 				return fmt.Errorf("%s '%s' is not a registered task assignor. Registered assignors are: %s.", name, n, format(registered)) //nolint:staticcheck // Kafka's text
 			}
 		}
@@ -276,7 +276,7 @@ func (s *Schema) ValidateClientMetrics(overrides map[string]string) error {
 		return err
 	}
 	if text, ok := overrides["interval.ms"]; ok {
-		if v, _ := s.props[ScopeClientMetrics]["interval.ms"].value(text); v.(int64) < 100 || v.(int64) > 3600000 {
+		if v, _ := s.props[ScopeClientMetrics]["interval.ms"].value(text); integer(v) < 100 || integer(v) > 3600000 {
 			return badRequest(fmt.Errorf("Invalid value %d for interval.ms, interval must be between 100 and 3600000 (1 hour)", v)) //nolint:staticcheck // Kafka's text
 		}
 	}
@@ -307,7 +307,12 @@ func (s *Schema) validateAll(scope Scope, kind string, overrides map[string]stri
 	return nil
 }
 
+// listOf splits a list.
 func listOf(text string) []string {
 	v, _ := parse("", text, tList)
-	return v.([]string)
+	list, ok := v.([]string)
+	if !ok {
+		return nil
+	}
+	return list
 }

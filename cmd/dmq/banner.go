@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -51,7 +50,7 @@ func (a *app) bannerStart(c *config.Config, o nodeOptions) {
 	if o.throwAway {
 		data += " (deleted at exit; keep with --keep DIR)"
 	}
-	fmt.Fprintf(a.err, "%sdmq %s  (%s, %s)   data: %s\n", a.sign("🚀 "), a.paint(a.err, bold, v.Version), v.Go, v.Platform, data)
+	a.say("%sdmq %s  (%s, %s)   data: %s\n", a.sign("🚀 "), a.paint(a.err, bold, v.Version), v.Go, v.Platform, data)
 }
 
 // bannerReady is shown when clients are served.
@@ -60,17 +59,17 @@ func (a *app) bannerReady(f facts, took time.Duration, o nodeOptions) {
 	if f.kafka != "127.0.0.1:9092" {
 		address = " -b " + strings.Split(f.kafka, ", ")[0]
 	}
-	fmt.Fprintf(a.err, "%sReady in %s\n", a.sign("✅ "), took.Round(time.Millisecond))
-	fmt.Fprintf(a.err, "   Kafka       %s   try:  echo hello | dmq produce greetings%s\n", a.paint(a.err, bold, f.kafka), address)
+	a.say("%sReady in %s\n", a.sign("✅ "), took.Round(time.Millisecond))
+	a.say("   Kafka       %s   try:  echo hello | dmq produce greetings%s\n", a.paint(a.err, bold, f.kafka), address)
 	if f.admin != "" {
-		fmt.Fprintf(a.err, "   Admin       %s   /metrics /livez /readyz\n", f.admin)
+		a.say("   Admin       %s   /metrics /livez /readyz\n", f.admin)
 	}
-	fmt.Fprintf(a.err, "   Durability  %s\n", f.durable)
+	a.say("   Durability  %s\n", f.durable)
 	warning := "Insecure: "
 	if o.throwAway {
 		warning = "Developer mode: "
 	}
-	fmt.Fprintf(a.err, "%s%s\n", a.sign("⚠️ "), a.paint(a.err, yellow, warning+f.insecure))
+	a.say("%s%s\n", a.sign("⚠️ "), a.paint(a.err, yellow, warning+f.insecure))
 }
 
 // sign is a marker where the terminal can show one.

@@ -49,10 +49,10 @@ func (f *failure) print(a *app) {
 	if f.kafka != "" {
 		name = f.kafka + ", "
 	}
-	fmt.Fprintf(a.err, "%s %s (%sexit %d)\n", a.paint(a.err, red, "Error:"), f.what, name, f.code)
+	a.say("%s %s (%sexit %d)\n", a.paint(a.err, red, "Error:"), f.what, name, f.code)
 	for _, line := range []string{f.why, f.next} {
 		if line != "" {
-			fmt.Fprintf(a.err, "  %s\n", strings.ReplaceAll(line, "\n", "\n  "))
+			a.say("  %s\n", strings.ReplaceAll(line, "\n", "\n  "))
 		}
 	}
 }
@@ -142,8 +142,7 @@ func nearest(name string, candidates []string) string {
 }
 
 func asInterrupt(ctx context.Context, target *interrupted) bool {
-	var i *interrupted
-	if errors.As(context.Cause(ctx), &i) {
+	if i, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
 		*target = *i
 		return true
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -128,7 +129,7 @@ func newLogger(w io.Writer, o logOptions) *slog.Logger {
 	var inner slog.Handler
 	switch o.format {
 	case "console":
-		inner = tint.NewHandler(w, &tint.Options{Level: levelTrace, TimeFormat: "15:04:05.000", NoColor: !o.color})
+		inner = tint.NewTextHandler(w, &tint.Options{Level: levelTrace, TimeFormat: "15:04:05.000", NoColor: !o.color})
 	case "logfmt":
 		inner = slog.NewTextHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: utc})
 	default:
@@ -236,9 +237,8 @@ func marker(level slog.Level, event string) string {
 		"start": "🚀", "discover": "🔍", "connect": "📡", "register": "📝", "create": "📝", "load": "📥", "heartbeat": "💓", "election": "🗳️", "leader": "🎖️",
 		"change": "🔄", "notify": "📢", "rebuild": "🔧", "recover": "🔧", "timeout": "⏱️", "fast": "⚡", "apply": "🎯", "done": "✅", "ready": "✅", "stop": "👋",
 	}
-	parts := strings.Split(event, ".")
-	for i := len(parts) - 1; i >= 0; i-- {
-		if m, ok := words[parts[i]]; ok {
+	for _, word := range slices.Backward(strings.Split(event, ".")) {
+		if m, ok := words[word]; ok {
 			return m
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -61,7 +60,7 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 		return startFailure(c, err)
 	}
 	if adminServer != nil {
-		defer adminServer.Close()
+		defer func() { _ = adminServer.Close() }() // the process ends
 	}
 	startCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -137,7 +136,7 @@ func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 			inert = append(inert, w.Key)
 			continue
 		}
-		logger.WarnContext(ctx, w.String(), slog.String("event", "config.warning"), slog.String("key", w.Key))
+		logger.WarnContext(ctx, "a setting needs attention", slog.String("event", "config.warning"), slog.String("key", w.Key), slog.String("set_by", w.Source), slog.String("text", w.Text), slog.String("hint", w.Hint))
 	}
 	if len(inert) > 0 {
 		logger.WarnContext(ctx, "settings are accepted but have no effect yet", slog.String("event", "config.ineffective"), slog.String("keys", strings.Join(inert, ",")))
@@ -197,14 +196,14 @@ func tuneMemory(limit string, read func(string) ([]byte, error)) {
 }
 
 // freeOr returns the address if nobody listens there, else the same host with any port.
-func freeOr(address string) string {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		host, _, _ := net.SplitHostPort(address)
-		return net.JoinHostPort(host, "0")
+func freeOr(ctx context.Context, address string) string {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err == nil {
+		err = l.Close()
 	}
-	if err := l.Close(); err != nil {
-		return fmt.Sprintf("127.0.0.1:%d", 0)
+	if err != nil {
+		host, _, _ := strings.Cut(address, ":")
+		return net.JoinHostPort(host, "0")
 	}
 	return address
 }

@@ -133,6 +133,9 @@ func block(n *yaml.Node) {
 	}
 }
 
+// say writes to standard error. When that is gone there is nobody to tell.
+func (a *app) say(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format, args...) }
+
 // The colours used.
 const (
 	red    = "31"

@@ -160,8 +160,7 @@ func (a *app) produce(ctx context.Context, topic string, o produceOptions) error
 }
 
 func (a *app) produceFailure(ctx context.Context, cl *kgo.Client, topic string, delivered int64, err error) error {
-	var ke *kerr.Error
-	if !errors.As(err, &ke) {
+	if _, ok := errors.AsType[*kerr.Error](err); !ok {
 		return err
 	}
 	f := topicFailure(ctx, kadm.NewClient(cl), topic, err, "")
@@ -202,7 +201,12 @@ func (p *production) run(ctx context.Context, cl *kgo.Client, read func() (*kgo.
 		if err != nil {
 			return usage("see: dmq produce --help", "the input does not have the expected form: %s", err)
 		}
-		if p.failure() != nil || ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		if p.hasFailed() {
 			return nil // result tells the failure
 		}
 		if o.keySet {
@@ -219,10 +223,10 @@ func (p *production) run(ctx context.Context, cl *kgo.Client, read func() (*kgo.
 	}
 }
 
-func (p *production) failure() error {
+func (p *production) hasFailed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.err
+	return p.err != nil
 }
 
 func (p *production) delivered(r *kgo.Record, err error) {

@@ -126,7 +126,7 @@ func (a *app) dev(cmd *cobra.Command, o devOptions) (err error) {
 		}()
 	}
 	set := slices.Concat([]string{
-		"listeners=PLAINTEXT://" + freeOr("127.0.0.1:9092"), "dmq.admin.listen=" + freeOr("127.0.0.1:9091"), "log.dirs=" + dir,
+		"listeners=PLAINTEXT://" + freeOr(cmd.Context(), "127.0.0.1:9092"), "dmq.admin.listen=" + freeOr(cmd.Context(), "127.0.0.1:9091"), "log.dirs=" + dir,
 	}, o.set)
 	quiet := *a
 	quiet.env = slices.DeleteFunc(slices.Clone(a.env), func(kv string) bool { return strings.HasPrefix(kv, "KAFKA_") || strings.HasPrefix(kv, "DMQ_") })

@@ -119,9 +119,11 @@ func (d *dumper) file(path string) error {
 	if err != nil {
 		return missing(path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if !d.json {
-		fmt.Fprintf(d.out, "%s\n", path)
+		if _, err := fmt.Fprintln(d.out, path); err != nil {
+			return err
+		}
 	}
 	base, suffix, ok := segment.ParseFileName(filepath.Base(path))
 	if !ok {
@@ -274,23 +276,26 @@ type dumpedBatch struct {
 }
 
 func (b dumpedBatch) String() string {
-	s := fmt.Sprintf("  offsets %d..%d  count %d  position %d  size %d  magic %d  epoch %d  %s  %s %s  crc %d", b.BaseOffset, b.LastOffset, b.Count, b.Position, b.Size, b.Magic, b.LeaderEpoch, b.Codec, b.TimestampType, b.MaxTimestamp, b.CRC)
+	var s strings.Builder
+	add := func(format string, args ...any) { _, _ = fmt.Fprintf(&s, format, args...) } // a Builder does not fail
+	add("  offsets %d..%d  count %d  position %d  size %d  magic %d  epoch %d", b.BaseOffset, b.LastOffset, b.Count, b.Position, b.Size, b.Magic, b.LeaderEpoch)
+	add("  %s  %s %s  crc %d", b.Codec, b.TimestampType, b.MaxTimestamp, b.CRC)
 	if b.ProducerID >= 0 {
-		s += fmt.Sprintf("  producer %d/%d sequence %d", b.ProducerID, b.ProducerEpoch, b.BaseSequence)
+		add("  producer %d/%d sequence %d", b.ProducerID, b.ProducerEpoch, b.BaseSequence)
 	}
 	if b.Transactional {
-		s += "  transactional"
+		add("  transactional")
 	}
 	if b.Control {
-		s += "  control"
+		add("  control")
 	}
 	for _, r := range b.Records {
-		s += fmt.Sprintf("\n    offset %d  %s  key %s  value %s", *r.Offset, r.Timestamp, shortText(r.Key, r.KeyBase64), shortText(r.Value, r.ValueBase64))
+		add("\n    offset %d  %s  key %s  value %s", *r.Offset, r.Timestamp, shortText(r.Key, r.KeyBase64), shortText(r.Value, r.ValueBase64))
 		for _, h := range r.Headers {
-			s += fmt.Sprintf("  %s=%s", h.Key, shortText(h.Value, h.ValueBase64))
+			add("  %s=%s", h.Key, shortText(h.Value, h.ValueBase64))
 		}
 	}
-	return s
+	return s.String()
 }
 
 func shortText(text *string, encoded string) string {

@@ -298,7 +298,7 @@ func (s *segmentCheck) run(minOffset int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

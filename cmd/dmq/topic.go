@@ -253,7 +253,7 @@ func (a *app) confirm(yes bool, what string) error {
 	if !a.terminal(a.in) || !a.terminal(a.err) {
 		return usage("Say that you mean it: --yes", "to %s needs a confirmation", what)
 	}
-	fmt.Fprintf(a.err, "Really %s? [y/N] ", what)
+	a.say("Really %s? [y/N] ", what)
 	var answer string
 	if _, err := fmt.Fscanln(a.in, &answer); err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(answer)) {
 		return &failure{code: codeFailed, what: "nothing was done"}
@@ -312,6 +312,7 @@ func sourceName(s kmsg.ConfigSource) string {
 		return "broker"
 	case kmsg.ConfigSourceDefaultConfig:
 		return "default"
+	default:
+		return strings.ToLower(s.String())
 	}
-	return strings.ToLower(s.String())
 }

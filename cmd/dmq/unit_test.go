@@ -32,7 +32,11 @@ func TestParseFrom(t *testing.T) {
 		{in: "@1767225600000", want: position{timed: true, millis: 1767225600000}},
 		{in: "@2h", want: position{timed: true, millis: now.Add(-2 * time.Hour).UnixMilli()}},
 		{in: "@2026-01-30T12:00:00Z", want: position{timed: true, millis: now.Add(-24 * time.Hour).UnixMilli()}},
-		{in: "@yesterday", bad: true}, {in: "@", bad: true}, {in: "", bad: true}, {in: "1.5", bad: true}, {in: "@-5", bad: true},
+		{in: "@yesterday", bad: true},
+		{in: "@", bad: true},
+		{in: "", bad: true},
+		{in: "1.5", bad: true},
+		{in: "@-5", bad: true},
 	}
 	for _, tt := range tests {
 		got, err := parseFrom(tt.in, now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (l *raftLogger) log(level slog.Level, msg string, args []any) {
 		return
 	}
 	r := slog.NewRecord(time.Now(), level, "raft: "+strings.ToLower(msg), 0)
-	all := append(l.args[:len(l.args):len(l.args)], args...)
+	all := append(slices.Clip(l.args), args...)
 	for i := 0; i+1 < len(all); i += 2 {
 		key := strings.ReplaceAll(fmt.Sprint(all[i]), "-", "_")
 		value := all[i+1]
@@ -73,7 +74,7 @@ func (l *raftLogger) Error(msg string, args ...any) { l.log(slog.LevelError, msg
 // With implements hclog.Logger.
 func (l *raftLogger) With(args ...any) hclog.Logger {
 	c := *l
-	c.args = append(l.args[:len(l.args):len(l.args)], args...)
+	c.args = append(slices.Clip(l.args), args...)
 	return &c
 }
 

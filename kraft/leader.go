@@ -42,7 +42,7 @@ func (q *Quorum) raftCall(ctx context.Context, call func() error) error {
 // Leader returns the leader this node knows, and the term.
 func (q *Quorum) Leader() (id protocol.NodeID, term int64, ok bool) {
 	_, leader := q.raft.LeaderWithID()
-	term = int64(q.raft.CurrentTerm()) //nolint:gosec // terms stay below 2^63
+	term = int64(q.raft.CurrentTerm())
 	if leader == "" {
 		return noNode, term, false
 	}
@@ -88,9 +88,9 @@ func (q *Quorum) Status() Status {
 	leader, term, _ := q.Leader()
 	s := Status{
 		NodeID: q.o.NodeID, Leader: leader, Term: term,
-		LastIndex:    int64(q.raft.LastIndex()),    //nolint:gosec // indexes stay below 2^63
-		CommitIndex:  int64(q.raft.CommitIndex()),  //nolint:gosec // as above
-		AppliedIndex: int64(q.raft.AppliedIndex()), //nolint:gosec // as above
+		LastIndex:    int64(q.raft.LastIndex()),
+		CommitIndex:  int64(q.raft.CommitIndex()),
+		AppliedIndex: int64(q.raft.AppliedIndex()),
 	}
 	for _, server := range q.servers() {
 		if server.Suffrage == hraft.Voter {

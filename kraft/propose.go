@@ -52,7 +52,7 @@ func (p *Proposal) Wait() (int64, error) {
 	if err, ok := p.future.Response().(error); ok {
 		return 0, err
 	}
-	return int64(p.future.Index()), nil //nolint:gosec // raft indexes stay below 2^63
+	return int64(p.future.Index()), nil
 }
 
 // settled counts a proposal as done. After the last one under way an empty command follows where there are other nodes:

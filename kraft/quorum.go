@@ -225,14 +225,14 @@ func (q *Quorum) isSoleVoter() bool {
 }
 
 // hasPeers reports whether there are other nodes, and whether some of them vote.
-func (q *Quorum) hasPeers() (any, voting bool) {
+func (q *Quorum) hasPeers() (some, voting bool) {
 	for _, s := range q.servers() {
 		if s.ID != raftID(q.o.NodeID) {
-			any = true
+			some = true
 			voting = voting || s.Suffrage == hraft.Voter
 		}
 	}
-	return any, voting
+	return some, voting
 }
 
 // lead makes a sole voter leader without waiting for its election timer, catches up, and begins the cluster if it is new.

@@ -34,10 +34,10 @@ func quiet() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-func check(t testing.TB, err error) {
-	t.Helper()
+func check(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -55,26 +55,26 @@ type node struct {
 	o    kraft.Options
 }
 
-func start(t testing.TB, disk *raftstore.Disk, change func(o *kraft.Options)) (*node, error) {
-	t.Helper()
+func start(tb testing.TB, disk *raftstore.Disk, change func(o *kraft.Options)) (*node, error) {
+	tb.Helper()
 	o := kraft.Options{
 		NodeID:    1,
-		Store:     must(disk.Open(quiet(), func(err error) { t.Errorf("store: %v", err) })),
+		Store:     must(disk.Open(quiet(), func(err error) { tb.Errorf("store: %v", err) })),
 		Bootstrap: true,
 		Logger:    quiet(),
-		Fatal:     func(err error) { t.Errorf("fatal: %v", err) },
+		Fatal:     func(err error) { tb.Errorf("fatal: %v", err) },
 	}
 	if change != nil {
 		change(&o)
 	}
-	q, err := kraft.Open(t.Context(), o)
+	q, err := kraft.Open(tb.Context(), o)
 	return &node{q, disk, o}, err
 }
 
-func open(t testing.TB, disk *raftstore.Disk, change func(o *kraft.Options)) *node {
-	t.Helper()
-	n, err := start(t, disk, change)
-	check(t, err)
+func open(tb testing.TB, disk *raftstore.Disk, change func(o *kraft.Options)) *node {
+	tb.Helper()
+	n, err := start(tb, disk, change)
+	check(tb, err)
 	return n
 }
 

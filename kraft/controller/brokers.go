@@ -196,10 +196,10 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 	return decision{
 		records: records,
 		respond: func(img *image.Image) kmsg.Response {
-			switch next {
-			case controlledShutdown:
+			if next == controlledShutdown {
 				d.sessions.beginShutdown(id, img.Version)
-			case shutdownNow:
+			}
+			if next == shutdownNow {
 				d.sessions.end(id) // its next incarnation need not wait for the session timeout
 			}
 			return resp

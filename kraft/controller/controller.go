@@ -164,7 +164,7 @@ func (c *Controller) submit(ctx context.Context, r *request) (kmsg.Response, err
 	select {
 	case c.requests <- r:
 	case <-ctx.Done():
-		return nil, timedOut(r, ctx)
+		return nil, timedOut(ctx, r)
 	case <-c.stopped:
 		return nil, &kraft.NotLeaderError{Leader: -1}
 	}
@@ -173,7 +173,7 @@ func (c *Controller) submit(ctx context.Context, r *request) (kmsg.Response, err
 		return a.resp, a.err
 	case <-ctx.Done():
 		r.abandoned.Store(true)
-		return nil, timedOut(r, ctx)
+		return nil, timedOut(ctx, r)
 	case <-c.stopped:
 		select { // it may have been answered with the last batch
 		case a := <-r.done:
@@ -184,7 +184,7 @@ func (c *Controller) submit(ctx context.Context, r *request) (kmsg.Response, err
 	}
 }
 
-func timedOut(r *request, ctx context.Context) error { //nolint:revive // the request is the subject
+func timedOut(ctx context.Context, r *request) error {
 	return &errcode.Error{
 		Kind: errcode.KindRequestTimedOut, Msg: fmt.Sprintf("%s: the controller did not answer in time", r.name), Err: context.Cause(ctx),
 	}

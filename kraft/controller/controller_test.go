@@ -32,10 +32,10 @@ func logger() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-func check(t testing.TB, err error) {
-	t.Helper()
+func check(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -56,19 +56,19 @@ func options(q *kraft.Quorum) controller.Options {
 	}
 }
 
-func startLive(t testing.TB, disk *raftstore.Disk, change func(*controller.Options)) *live {
-	t.Helper()
-	store, err := disk.Open(logger(), func(err error) { t.Errorf("store: %v", err) })
-	check(t, err)
-	return startOn(t, store, disk, change)
+func startLive(tb testing.TB, disk *raftstore.Disk, change func(*controller.Options)) *live {
+	tb.Helper()
+	store, err := disk.Open(logger(), func(err error) { tb.Errorf("store: %v", err) })
+	check(tb, err)
+	return startOn(tb, store, disk, change)
 }
 
-func startOn(t testing.TB, store kraft.Store, disk *raftstore.Disk, change func(*controller.Options)) *live {
-	t.Helper()
+func startOn(tb testing.TB, store kraft.Store, disk *raftstore.Disk, change func(*controller.Options)) *live {
+	tb.Helper()
 	q, err := kraft.Open(context.Background(), kraft.Options{
-		NodeID: 1, ClusterID: "cluster", Store: store, Bootstrap: true, Logger: logger(), Fatal: func(err error) { t.Errorf("fatal: %v", err) },
+		NodeID: 1, ClusterID: "cluster", Store: store, Bootstrap: true, Logger: logger(), Fatal: func(err error) { tb.Errorf("fatal: %v", err) },
 	})
-	check(t, err)
+	check(tb, err)
 	o := options(q)
 	if change != nil {
 		change(&o)
@@ -85,35 +85,35 @@ func startOn(t testing.TB, store kraft.Store, disk *raftstore.Disk, change func(
 }
 
 // register registers and unfences a broker and returns its epoch.
-func (l *live) register(t testing.TB, broker int32, incarnation byte) int64 {
-	t.Helper()
+func (l *live) register(tb testing.TB, broker int32, incarnation byte) int64 {
+	tb.Helper()
 	resp, err := l.Handle(context.Background(), registerRequest(args{
 		"id": {fmt.Sprint(broker)}, "incarnation": {fmt.Sprint(incarnation)}, "dir": {fmt.Sprint(100 + broker)},
 	}))
-	check(t, err)
+	check(tb, err)
 	r := resp.(*kmsg.BrokerRegistrationResponse)
 	if r.ErrorCode != 0 {
-		t.Fatalf("register broker %d: %s", broker, errcode.Name(r.ErrorCode))
+		tb.Fatalf("register broker %d: %s", broker, errcode.Name(r.ErrorCode))
 	}
-	if hb := l.heartbeat(t, broker, r.BrokerEpoch); hb.ErrorCode != 0 || hb.IsFenced {
-		t.Fatalf("heartbeat of broker %d: %+v", broker, hb)
+	if hb := l.heartbeat(tb, broker, r.BrokerEpoch); hb.ErrorCode != 0 || hb.IsFenced {
+		tb.Fatalf("heartbeat of broker %d: %+v", broker, hb)
 	}
 	return r.BrokerEpoch
 }
 
-func (l *live) heartbeat(t testing.TB, broker int32, epoch int64) *kmsg.BrokerHeartbeatResponse {
-	t.Helper()
+func (l *live) heartbeat(tb testing.TB, broker int32, epoch int64) *kmsg.BrokerHeartbeatResponse {
+	tb.Helper()
 	hb := kmsg.NewPtrBrokerHeartbeatRequest()
 	hb.BrokerID, hb.BrokerEpoch, hb.CurrentMetadataOffset = broker, epoch, l.quorum.Image().Version
 	resp, err := l.Handle(context.Background(), hb)
-	check(t, err)
+	check(tb, err)
 	return resp.(*kmsg.BrokerHeartbeatResponse)
 }
 
-func (l *live) create(t testing.TB, name string) kmsg.CreateTopicsResponseTopic {
-	t.Helper()
+func (l *live) create(tb testing.TB, name string) kmsg.CreateTopicsResponseTopic {
+	tb.Helper()
 	resp, err := l.Handle(context.Background(), createRequest("create / "+name, args{}))
-	check(t, err)
+	check(tb, err)
 	return resp.(*kmsg.CreateTopicsResponse).Topics[0]
 }
 

@@ -61,7 +61,7 @@ func (v *view) elect(affected func(*image.Partition) bool, isr func(*image.Parti
 				continue
 			}
 			if r := changePartition(v, p, isr(p), acceptable); r != nil {
-				r.TopicID, r.Partition = t.ID, int32(i) //nolint:gosec // partition counts fit
+				r.TopicID, r.Partition = t.ID, int32(i)
 				records = append(records, r)
 			}
 		}

@@ -332,7 +332,7 @@ func failedQuorum(partition int32, kind errcode.Kind) kmsg.DescribeQuorumRespons
 func describePartition(s kraft.Status, nowMillis int64) kmsg.DescribeQuorumResponseTopicPartition {
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
 	p.LeaderID = int32(s.Leader)
-	p.LeaderEpoch = int32(s.Term) //nolint:gosec // terms are few
+	p.LeaderEpoch = int32(s.Term)
 	p.HighWatermark = s.CommitIndex + 1
 	replica := func(id protocol.NodeID) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
 		r := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()

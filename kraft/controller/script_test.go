@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,8 +17,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"log/slog"
 
 	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
@@ -124,14 +123,8 @@ func run(t *testing.T, s *controller.Script, line string) string {
 	t.Helper()
 	words := strings.Fields(line)
 	a := args{}
-	var topics []string
 	for _, w := range words[1:] {
-		key, value, ok := strings.Cut(w, "=")
-		if !ok {
-			topics = append(topics, w)
-			a[w] = append(a[w], "")
-			continue
-		}
+		key, value, _ := strings.Cut(w, "=")
 		a[key] = append(a[key], value)
 	}
 	var req kmsg.Request

@@ -128,7 +128,7 @@ func (d *decider) createTopic(v *view, brokers []placement.Broker, t *kmsg.Creat
 		records = append(records, &metadata.ConfigRecord{ResourceType: resource.Type, ResourceName: resource.Name, Name: name, Value: &value})
 	}
 	for i := range partitions {
-		records = append(records, &metadata.PartitionRecord{TopicID: id, Partition: int32(i), PartitionState: partitions[i]}) //nolint:gosec // at most maxPartitions
+		records = append(records, &metadata.PartitionRecord{TopicID: id, Partition: int32(i), PartitionState: partitions[i]})
 		for b := range brokers {
 			if brokers[b].ID == partitions[i].Leader {
 				brokers[b].Leaders++
@@ -173,8 +173,8 @@ func (d *decider) createdTopic(v *view, name string, id protocol.TopicID, partit
 	r := kmsg.NewCreateTopicsResponseTopic()
 	r.Topic = name
 	r.TopicID = id
-	r.NumPartitions = int32(len(partitions))                             //nolint:gosec // at most maxPartitions
-	r.ReplicationFactor = int16(len(partitions[0].Replicas))             //nolint:gosec // at most the brokers there are
+	r.NumPartitions = int32(len(partitions))
+	r.ReplicationFactor = int16(len(partitions[0].Replicas))
 	cluster := v.img.Configs[image.Resource{Type: image.ResourceBroker}] // the cluster-wide default
 	for _, c := range d.schema.TopicConfigs(overrides, cluster) {
 		rc := kmsg.NewCreateTopicsResponseTopicConfig()
@@ -267,7 +267,7 @@ func assignedPartitions(v *view, t *kmsg.CreateTopicsRequestTopic) ([]image.Part
 	}
 	out := make([]image.Partition, len(byIndex))
 	for i := range out {
-		p, ok := byIndex[int32(i)] //nolint:gosec // at most maxPartitions
+		p, ok := byIndex[int32(i)]
 		if !ok {
 			return nil, badAssignment("partitions should be a consecutive 0-based integer sequence")
 		}
@@ -378,7 +378,7 @@ func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartition
 				return nil, err
 			}
 			if !slices.ContainsFunc(replicas, v.active) {
-				return nil, assignedToFenced(int32(have + i)) //nolint:gosec // partition counts fit
+				return nil, assignedToFenced(int32(have + i))
 			}
 			placed = append(placed, replicas)
 		}
@@ -387,7 +387,7 @@ func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartition
 			return nil, errcode.New(errcode.KindPolicyViolation, "Unable to perform excessively large batch operation.")
 		}
 		var err error
-		if placed, err = placement.Place(slices.Clone(brokers), additional, int16(factor)); err != nil { //nolint:gosec // at most the brokers there were
+		if placed, err = placement.Place(slices.Clone(brokers), additional, int16(factor)); err != nil {
 			return nil, err
 		}
 	}
@@ -395,9 +395,9 @@ func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartition
 	for i, replicas := range placed {
 		p, ok := newPartition(v, replicas)
 		if !ok {
-			return nil, allFenced(int16(factor)) //nolint:gosec // as above
+			return nil, allFenced(int16(factor))
 		}
-		records = append(records, &metadata.PartitionRecord{TopicID: topic.ID, Partition: int32(have + i), PartitionState: p}) //nolint:gosec // partition counts fit
+		records = append(records, &metadata.PartitionRecord{TopicID: topic.ID, Partition: int32(have + i), PartitionState: p})
 		for b := range brokers {
 			if brokers[b].ID == p.Leader {
 				brokers[b].Leaders++

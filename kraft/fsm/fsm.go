@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -49,7 +50,7 @@ func (f *FSM) Subscribe(p image.Publisher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.Publish(image.Diff(image.Empty(), f.image.Load()))
-	f.publishers = append(f.publishers[:len(f.publishers):len(f.publishers)], p)
+	f.publishers = append(slices.Clip(f.publishers), p)
 }
 
 // Apply implements raft's FSM.
@@ -86,7 +87,7 @@ func (f *FSM) applyLocked(b *image.Builder, l *hraft.Log) error {
 		f.fatal(f.failed)
 		return f.failed
 	}
-	err = b.Apply(int64(l.Index), c) //nolint:gosec // raft indexes stay below 2^63
+	err = b.Apply(int64(l.Index), c)
 	if err != nil && !errors.Is(err, image.ErrStaleRevision) {
 		f.logger.Error("metadata command refused", slog.Uint64("index", l.Index), slog.Any("err", err))
 	}

@@ -19,8 +19,6 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // command draws a command; some do not fit the image.
 func command(t *rapid.T) *metadata.Command {
 	topic := func() protocol.TopicID { return protocol.TopicID{byte(rapid.IntRange(1, 6).Draw(t, "topic"))} }
@@ -40,7 +38,7 @@ func command(t *rapid.T) *metadata.Command {
 		case 5:
 			r := &metadata.PartitionChangeRecord{TopicID: topic(), Partition: int32(rapid.IntRange(0, 2).Draw(t, "partition"))}
 			if rapid.Bool().Draw(t, "leader") {
-				r.Leader = ptr(node())
+				r.Leader = new(node())
 			}
 			if rapid.Bool().Draw(t, "isr") {
 				r.ISR = []protocol.NodeID{node()}
@@ -52,13 +50,13 @@ func command(t *rapid.T) *metadata.Command {
 				Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"),
 			}
 			if rapid.Bool().Draw(t, "set") {
-				r.Value = ptr("v")
+				r.Value = new("v")
 			}
 			return r
 		case 7:
 			return &metadata.RegisterBrokerRecord{ID: node(), IncarnationID: topic(), Features: map[string]metadata.FeatureRange{"f": {Max: 1}}}
 		case 8:
-			return &metadata.BrokerRegistrationChangeRecord{ID: node(), Epoch: protocol.BrokerEpoch(rapid.IntRange(1, 40).Draw(t, "epoch")), Fenced: ptr(true)}
+			return &metadata.BrokerRegistrationChangeRecord{ID: node(), Epoch: protocol.BrokerEpoch(rapid.IntRange(1, 40).Draw(t, "epoch")), Fenced: new(true)}
 		case 9:
 			return &metadata.ProducerIDsRecord{NextProducerID: int64(rapid.IntRange(1, 100).Draw(t, "pid"))}
 		case 10:

@@ -13,8 +13,6 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func topicRecords(name string, id byte, partitions int) []metadata.Record {
 	records := []metadata.Record{&metadata.TopicRecord{Name: name, ID: protocol.TopicID{id}}}
 	for i := range partitions {
@@ -40,7 +38,7 @@ func build(t *testing.T, prev *image.Image, commands ...[]metadata.Record) (*ima
 
 func TestBuilder_LeavesTheOldImageAlone(t *testing.T) {
 	old, _ := build(t, image.Empty(), topicRecords("a", 1, 2), topicRecords("b", 2, 1), []metadata.Record{
-		&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: ptr("v")},
+		&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: new("v")},
 		&metadata.RegisterBrokerRecord{ID: 1, Fenced: true},
 		&metadata.FeatureLevelRecord{Name: "f", Level: 1},
 		&metadata.RegisterControllerRecord{ID: 1},
@@ -51,14 +49,14 @@ func TestBuilder_LeavesTheOldImageAlone(t *testing.T) {
 	}
 	build(t, old,
 		[]metadata.Record{
-			&metadata.PartitionChangeRecord{TopicID: protocol.TopicID{1}, Partition: 1, Leader: ptr(protocol.NodeID(-1)), ISR: []protocol.NodeID{}},
-			&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: ptr("w")},
-			&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "l", Value: ptr("w")},
+			&metadata.PartitionChangeRecord{TopicID: protocol.TopicID{1}, Partition: 1, Leader: new(protocol.NodeID(-1)), ISR: []protocol.NodeID{}},
+			&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: new("w")},
+			&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "l", Value: new("w")},
 		},
 		[]metadata.Record{&metadata.RemoveTopicRecord{ID: protocol.TopicID{2}}},
 		topicRecords("c", 3, 1),
 		[]metadata.Record{
-			&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 3, Fenced: ptr(false)},
+			&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 3, Fenced: new(false)},
 			&metadata.FeatureLevelRecord{Name: "f", Level: 2},
 			&metadata.RegisterControllerRecord{ID: 2},
 			&metadata.RemoveTopicRecord{ID: protocol.TopicID{1}},
@@ -89,10 +87,10 @@ func TestBuilder_Epochs(t *testing.T) {
 	if p := change(metadata.PartitionChangeRecord{ISR: []protocol.NodeID{1, 2}}); p.LeaderEpoch != 0 || p.PartitionEpoch != 1 {
 		t.Errorf("an ISR change: epochs %d/%d", p.LeaderEpoch, p.PartitionEpoch)
 	}
-	if p := change(metadata.PartitionChangeRecord{Leader: ptr(protocol.NodeID(2))}); p.LeaderEpoch != 1 || p.PartitionEpoch != 2 || p.Leader != 2 {
+	if p := change(metadata.PartitionChangeRecord{Leader: new(protocol.NodeID(2))}); p.LeaderEpoch != 1 || p.PartitionEpoch != 2 || p.Leader != 2 {
 		t.Errorf("a new leader: %+v", p)
 	}
-	if p := change(metadata.PartitionChangeRecord{Leader: ptr(protocol.NodeID(2))}); p.LeaderEpoch != 2 {
+	if p := change(metadata.PartitionChangeRecord{Leader: new(protocol.NodeID(2))}); p.LeaderEpoch != 2 {
 		t.Errorf("the same leader again: epoch %d", p.LeaderEpoch)
 	}
 	if b, _ := build(t, img, []metadata.Record{&metadata.RegisterBrokerRecord{ID: 1}}); int64(b.Brokers[1].Epoch) != b.Version {
@@ -124,8 +122,7 @@ func TestBuilder_CommandsAreAtomic(t *testing.T) {
 		"another cluster's command": {&metadata.ClusterRecord{ClusterID: "a"}, &metadata.ClusterRecord{ClusterID: "b"}},
 	} {
 		err := b.Apply(11, &metadata.Command{Records: records})
-		var rejected *image.RejectedError
-		if !errors.As(err, &rejected) {
+		if _, ok := errors.AsType[*image.RejectedError](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -148,7 +145,7 @@ func TestBuilder_CommandsAreAtomic(t *testing.T) {
 
 func TestBuilder_Delta(t *testing.T) {
 	base, _ := build(t, image.Empty(), topicRecords("a", 1, 1), topicRecords("b", 2, 1), []metadata.Record{
-		&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: ptr("v")},
+		&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: "a", Name: "k", Value: new("v")},
 	})
 	next, d := build(t, base,
 		[]metadata.Record{&metadata.RemoveTopicRecord{ID: protocol.TopicID{1}}},

@@ -62,7 +62,7 @@ func (i *Image) topicRecords(yield func(metadata.Record) bool) bool {
 			return false
 		}
 		for p := range t.Partitions {
-			r := &metadata.PartitionRecord{TopicID: t.ID, Partition: int32(p), PartitionState: t.Partitions[p]} //nolint:gosec // partition counts fit
+			r := &metadata.PartitionRecord{TopicID: t.ID, Partition: int32(p), PartitionState: t.Partitions[p]}
 			if !yield(r) {
 				return false
 			}

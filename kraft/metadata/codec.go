@@ -97,7 +97,7 @@ func (d *decoder) uvarint() uint64 {
 
 func (d *decoder) varint() int64 {
 	u := d.uvarint()
-	return int64(u>>1) ^ -int64(u&1) //nolint:gosec // zigzag
+	return int64(u>>1) ^ -int64(u&1)
 }
 
 // ranged reads an integer that must fit its type.
@@ -157,7 +157,7 @@ func (d *decoder) count(size int) int {
 		d.fail("list of %d claimed, %d bytes left", n, len(d.buf))
 		return 0
 	}
-	return int(n) //nolint:gosec // bounded by the line above
+	return int(n)
 }
 
 // list reads a list, nil when it is empty.

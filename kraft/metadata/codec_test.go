@@ -13,8 +13,6 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // samples has one full and one sparse value of every type.
 func samples() []metadata.Record {
 	id := protocol.TopicID{1, 2, 15: 16}
@@ -34,21 +32,21 @@ func samples() []metadata.Record {
 		}},
 		&metadata.PartitionRecord{},
 		&metadata.PartitionChangeRecord{TopicID: id, Partition: 1},
-		&metadata.PartitionChangeRecord{TopicID: id, Leader: ptr(protocol.NodeID(3))},
+		&metadata.PartitionChangeRecord{TopicID: id, Leader: new(protocol.NodeID(3))},
 		&metadata.PartitionChangeRecord{
-			TopicID: id, Partition: math.MaxInt32, Leader: ptr(protocol.NodeID(-1)), ISR: nodes, ELR: []protocol.NodeID{}, LastKnownELR: nodes[:1],
-			Replicas: nodes, Adding: []protocol.NodeID{}, Removing: nodes, Directories: []protocol.TopicID{}, LeaderRecoveryState: ptr(int8(1)),
+			TopicID: id, Partition: math.MaxInt32, Leader: new(protocol.NodeID(-1)), ISR: nodes, ELR: []protocol.NodeID{}, LastKnownELR: nodes[:1],
+			Replicas: nodes, Adding: []protocol.NodeID{}, Removing: nodes, Directories: []protocol.TopicID{}, LeaderRecoveryState: new(int8(1)),
 		},
-		&metadata.ConfigRecord{ResourceType: 2, ResourceName: "t", Name: "k", Value: ptr("v")},
+		&metadata.ConfigRecord{ResourceType: 2, ResourceName: "t", Name: "k", Value: new("v")},
 		&metadata.ConfigRecord{ResourceType: -128, Name: "k"},
 		&metadata.RegisterBrokerRecord{
-			ID: 1, Epoch: math.MaxInt64, IncarnationID: id, Endpoints: endpoints, Rack: ptr("r"), Fenced: true, InControlledShutdown: true,
+			ID: 1, Epoch: math.MaxInt64, IncarnationID: id, Endpoints: endpoints, Rack: new("r"), Fenced: true, InControlledShutdown: true,
 			LogDirs: []protocol.TopicID{id}, Features: features,
 		},
-		&metadata.RegisterBrokerRecord{Rack: ptr("")},
+		&metadata.RegisterBrokerRecord{Rack: new("")},
 		&metadata.UnregisterBrokerRecord{ID: 1, Epoch: 2},
-		&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 2, Fenced: ptr(true), InControlledShutdown: ptr(false), LogDirs: []protocol.TopicID{}},
-		&metadata.BrokerRegistrationChangeRecord{Fenced: ptr(false)},
+		&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 2, Fenced: new(true), InControlledShutdown: new(false), LogDirs: []protocol.TopicID{}},
+		&metadata.BrokerRegistrationChangeRecord{Fenced: new(false)},
 		&metadata.ProducerIDsRecord{BrokerID: 1, BrokerEpoch: -1, NextProducerID: math.MaxInt64},
 		&metadata.RegisterControllerRecord{ID: 1, IncarnationID: id, Endpoints: endpoints, Features: features},
 	}
@@ -91,7 +89,7 @@ func TestRecord_Bytes(t *testing.T) {
 		{&metadata.ConfigRecord{ResourceType: 2, ResourceName: "t", Name: "k"}, []byte{7, 0, 6, 4, 1, 't', 1, 'k', 0}},
 		{&metadata.ProducerIDsRecord{BrokerID: -1, BrokerEpoch: 1, NextProducerID: 1000}, []byte{11, 0, 4, 1, 2, 208, 15}},
 		{
-			&metadata.PartitionChangeRecord{TopicID: protocol.TopicID{9}, Partition: 1, Leader: ptr(protocol.NodeID(2)), ISR: []protocol.NodeID{2}},
+			&metadata.PartitionChangeRecord{TopicID: protocol.TopicID{9}, Partition: 1, Leader: new(protocol.NodeID(2)), ISR: []protocol.NodeID{2}},
 			append(append([]byte{6, 0, 21, 9}, make([]byte, 15)...), 2, 3, 4, 1, 4),
 		},
 	} {

@@ -74,6 +74,7 @@ func script() []step {
 		add("overrule", func(_ *testing.T, s *raftstore.Store) error { return s.DeleteRange(to-1, to) })
 		add("append again", func(_ *testing.T, s *raftstore.Store) error { return s.StoreLogs(entries(to-1, to)) })
 		add("snapshot", func(t *testing.T, s *raftstore.Store) error {
+			t.Helper()
 			takeSnapshot(t, s, to-2, 300_000)
 			return nil
 		})

@@ -24,7 +24,7 @@ func encodeEntry(l *hraft.Log) []byte {
 	if !l.AppendedAt.IsZero() {
 		appended = l.AppendedAt.UnixNano()
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(appended)) //nolint:gosec // bits only
+	b = binary.BigEndian.AppendUint64(b, uint64(appended))
 	b = binary.AppendUvarint(b, uint64(len(l.Extensions)))
 	b = append(b, l.Extensions...)
 	b = append(b, l.Data...)
@@ -43,7 +43,7 @@ func decodeEntry(value []byte, l *hraft.Log) error {
 	l.Term = binary.BigEndian.Uint64(b[1:])
 	l.Type = hraft.LogType(b[9])
 	l.AppendedAt = time.Time{}
-	if appended := int64(binary.BigEndian.Uint64(b[10:])); appended != 0 { //nolint:gosec // bits only
+	if appended := int64(binary.BigEndian.Uint64(b[10:])); appended != 0 {
 		l.AppendedAt = time.Unix(0, appended)
 	}
 	b = b[18:]

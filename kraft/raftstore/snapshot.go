@@ -278,7 +278,7 @@ func (k *sink) finish() error {
 	s := k.s
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	keep := append(s.snapshots[:len(s.snapshots):len(s.snapshots)], k.meta)
+	keep := append(slices.Clip(s.snapshots), k.meta)
 	for len(keep) > snapshotsKept {
 		old := keep[0]
 		keep = keep[1:]

@@ -117,6 +117,7 @@ func checkLog(t *testing.T, s *raftstore.Store, first, last uint64) {
 
 func TestStore_Log(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
+		t.Helper()
 		checkLog(t, s, 0, 0)
 		check(t, s.StoreLogs(entries(1, 20)))
 		check(t, s.StoreLog(entry(21)))
@@ -145,6 +146,7 @@ func TestStore_Log(t *testing.T) {
 
 func TestStore_OverruledEntriesAreForgotten(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, _ func() *raftstore.Store) {
+		t.Helper()
 		check(t, s.StoreLogs(entries(1, 50)))
 		check(t, s.GetLog(1, new(hraft.Log))) // reads ahead
 		check(t, s.DeleteRange(20, 50))
@@ -162,6 +164,7 @@ func TestStore_OverruledEntriesAreForgotten(t *testing.T) {
 
 func TestStore_LogKeepsExtensions(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
+		t.Helper()
 		want := &hraft.Log{Index: 1, Term: 1, Type: hraft.LogConfiguration, Data: []byte("d"), Extensions: []byte("ext")}
 		empty := &hraft.Log{Index: 2, Term: 1, Type: hraft.LogNoop}
 		check(t, s.StoreLogs([]*hraft.Log{want, empty}))
@@ -180,6 +183,7 @@ func TestStore_LogKeepsExtensions(t *testing.T) {
 
 func TestStore_Stable(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
+		t.Helper()
 		for _, key := range []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand", "other"} {
 			if _, err := s.Get([]byte(key)); err == nil || err.Error() != "not found" {
 				t.Errorf("Get(%s) of nothing: %v, want exactly: not found", key, err)
@@ -214,6 +218,7 @@ func TestStore_Stable(t *testing.T) {
 
 func TestStore_VoteIsOneRecord(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
+		t.Helper()
 		check(t, s.SetUint64([]byte("LastVoteTerm"), 3))
 		check(t, s.Set([]byte("LastVoteCand"), []byte("1")))
 		check(t, s.SetUint64([]byte("CurrentTerm"), 4))
@@ -259,6 +264,7 @@ func listed(t *testing.T, s *raftstore.Store) []uint64 {
 
 func TestStore_Snapshots(t *testing.T) {
 	onEach(t, func(t *testing.T, s *raftstore.Store, reopen func() *raftstore.Store) {
+		t.Helper()
 		check(t, s.StoreLogs(entries(1, 100)))
 		takeSnapshot(t, s, 10, 0)
 		check(t, s.DeleteRange(1, 10))

@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "go": runGo, "smoke": runSmoke,
+		"layout": layout, "with": with, "diff": runDiff, "go": runGo, "smoke": runSmoke, "datadir": runDataDir,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

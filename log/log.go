@@ -1,109 +1,276 @@
-// Package log is one partition's log. SKELETON by the lead, to be replaced by its owner: every body panics.
 package log
 
 import (
-	"context"
+	"errors"
+	"hash/fnv"
 	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/distributedmq/dmq/log/epoch"
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
-	"github.com/distributedmq/dmq/protocol/records"
 )
 
-type Origin uint8
-
-const (
-	FromClient Origin = iota
-	FromCoordinator
-)
-
+// Options of Open.
 type Options struct {
-	FS                                           vfs.FS
-	Dir                                          string
-	TopicPartition                               protocol.TopicPartition
-	TopicID                                      protocol.TopicID
-	Config                                       Config
-	RecoveryPoint, LogStartOffset, HighWatermark int64
-	CleanShutdown                                bool
-	Syncer                                       *Syncer
-	Files                                        *segment.Files // shared bound of open .log files; nil: an own one
-	TailCache                                    *TailCache     // shared bound of memory for newest batches; nil: none
-	RecoveryPointLowered                         func()         // after a truncation, before anything is appended: the owner checkpoints RecoveryPoint at once
-	Failed                                       func(error)
-	Synced                                       func(endOffset int64)
-	Appended                                     func()
-	Logger                                       *slog.Logger
-	Now                                          func() time.Time
+	FS             vfs.FS
+	Dir            string // the partition's folder; made where it is missing
+	TopicPartition protocol.TopicPartition
+	TopicID        protocol.TopicID
+	Config         Config
+
+	RecoveryPoint  int64 // checkpointed: everything below it was synced
+	LogStartOffset int64 // checkpointed
+	HighWatermark  int64 // checkpointed
+	CleanShutdown  bool  // the log was closed before its process ended: nothing has to be checked
+
+	Syncer    *Syncer        // shared by the logs of a process
+	Files     *segment.Files // shared bound of open .log files; nil: one of its own
+	TailCache *TailCache     // shared bound of memory for the newest batches; nil: none are kept
+
+	// Failed is called once, when the log must not be used any more because its directory failed.
+	Failed func(error)
+	// Synced is called without locks after the synced end offset has moved. The next sync does not wait for it: calls may
+	// overlap and come late.
+	Synced func(endOffset int64)
+	// Appended is called without locks after batches were written.
+	Appended func()
+	// RecoveryPointLowered is called after a truncation below the recovery point and before anything can be appended: a
+	// checkpoint of before would take what comes after the truncation for synced.
+	RecoveryPointLowered func()
+
+	Logger *slog.Logger     // nil: discarded
+	Now    func() time.Time // wall clock; nil: time.Now
 }
 
-type Log struct{}
+// Log is one partition's log.
+type Log struct {
+	o      Options
+	fs     vfs.FS
+	logger *slog.Logger
+	config atomic.Pointer[Config]
+	epochs *epoch.Cache
 
-func Open(o Options) (*Log, error) { panic("skeleton") }
+	// mu is the append lock: it orders everything that changes segments or producer state, and is held across that I/O.
+	// Take it with lock, release it with unlock. It guards the fields below.
+	mu        sync.Mutex
+	producers *producerstate.Manager
+	removals  []*removal
 
-type AppendInfo struct {
-	FirstOffset, LastOffset, LogAppendTime, LogStartOffset int64
-	Duplicate                                              bool
-	RecordErrors                                           *records.RecordErrors
+	scratch round // of whoever writes for the queue
+
+	queueMu sync.Mutex // guards the fields below
+	queue   []*request // who waits to be appended
+	writing bool       // somebody is writing for the queue
+
+	segments atomic.Pointer[[]*segment.Segment] // in order, at least one; the last is active; replaced under mu
+
+	logStart      atomic.Int64
+	end           atomic.Int64 // log end offset; set under mu
+	highWatermark atomic.Int64
+	unstable      atomic.Int64 // first offset of the oldest open or unreplicated transaction; noOffset: none
+	raised        atomic.Bool  // the high watermark grew and the producer state has not been told
+
+	marks marks
+	sync  syncState
+	tail  tail
+	hints hints
+
+	state    atomic.Pointer[error] // why the log takes no more calls; nil while it does
+	recovery Recovery
 }
 
-func (l *Log) AppendAsLeader(batches []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
-	panic("skeleton")
+const noOffset = producerstate.NoOffset
+
+// TopicPartition names the partition.
+func (l *Log) TopicPartition() protocol.TopicPartition { return l.o.TopicPartition }
+
+// TopicID is the topic id that the log was opened with.
+func (l *Log) TopicID() protocol.TopicID { return l.o.TopicID }
+
+// Dir is the partition's folder.
+func (l *Log) Dir() string { return l.o.Dir }
+
+// LogStartOffset is the first offset that may be read.
+func (l *Log) LogStartOffset() int64 { return l.logStart.Load() }
+
+// LogEndOffset is the offset the next record gets.
+func (l *Log) LogEndOffset() int64 { return l.end.Load() }
+
+// HighWatermark is the offset up to which records are replicated. Who leads the partition moves it.
+func (l *Log) HighWatermark() int64 { return l.highWatermark.Load() }
+
+// Config returns how the log is kept.
+func (l *Log) Config() Config { return *l.config.Load() }
+
+// SetConfig changes how the log is kept from now on.
+func (l *Log) SetConfig(c Config) {
+	l.lock()
+	l.config.Store(&c)
+	l.producers.SetExpirationMs(c.ProducerIDExpirationMs)
+	l.unlock()
+	if l.LogEndOffset() > l.RecoveryPoint() {
+		l.scheduleSync() // a new mode may promise more than the old one did
+	}
 }
-func (l *Log) AppendAsFollower(batches []byte) (AppendInfo, error) { panic("skeleton") }
 
-type AbortedTxn struct{ ProducerID, FirstOffset int64 }
-
-type Slice struct{}
-
-func (s *Slice) Size() int                               { panic("skeleton") }
-func (s *Slice) ReadAt(p []byte, off int64) (int, error) { panic("skeleton") }
-func (s *Slice) Bytes() []byte                           { panic("skeleton") }
-func (s *Slice) Close() error                            { panic("skeleton") }
-
-func (l *Log) Read(offset int64, maxBytes int, maxOffset int64, minOneBatch bool) (*Slice, error) {
-	panic("skeleton")
+// Size is the number of bytes in all segments.
+func (l *Log) Size() int64 {
+	var n int64
+	for _, s := range l.list() {
+		n += s.Size()
+	}
+	return n
 }
-func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) { panic("skeleton") }
-func (l *Log) LogStartOffset() int64                            { panic("skeleton") }
-func (l *Log) LogEndOffset() int64                              { panic("skeleton") }
-func (l *Log) SyncedEndOffset() int64                           { panic("skeleton") }
-func (l *Log) RecoveryPoint() int64                             { panic("skeleton") }
-func (l *Log) HighWatermark() int64                             { panic("skeleton") }
-func (l *Log) UpdateHighWatermark(offset int64)                 { panic("skeleton") }
-func (l *Log) LastStableOffset() int64                          { panic("skeleton") }
-func (l *Log) Size() int64                                      { panic("skeleton") }
-func (l *Log) Config() Config                                   { panic("skeleton") }
-func (l *Log) SetConfig(c Config)                               { panic("skeleton") }
-func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
-	panic("skeleton")
+
+// SegmentCount counts the segments.
+func (l *Log) SegmentCount() int { return len(l.list()) }
+
+// UpdateHighWatermark raises the high watermark, at most to the log end offset. A lower one changes nothing.
+func (l *Log) UpdateHighWatermark(offset int64) {
+	offset = min(offset, l.end.Load())
+	for {
+		old := l.highWatermark.Load()
+		if offset <= old {
+			return
+		}
+		if l.highWatermark.CompareAndSwap(old, offset) {
+			break
+		}
+	}
+	if l.unstable.Load() == noOffset {
+		return
+	}
+	// Whoever holds the append lock looks at raised after giving it up.
+	l.raised.Store(true)
+	if l.mu.TryLock() {
+		l.unlock()
+	}
 }
-func (l *Log) OffsetOfMaxTimestamp() (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
-	panic("skeleton")
+
+// LastStableOffset is where read_committed consumers stop: the first offset of the oldest transaction that is open or not
+// yet replicated, at most the high watermark.
+func (l *Log) LastStableOffset() int64 {
+	unstable := l.unstable.Load() // before the high watermark: both grow
+	hw := l.highWatermark.Load()
+	if unstable != noOffset && unstable < hw {
+		return max(unstable, min(l.logStart.Load(), hw))
+	}
+	return hw
 }
-func (l *Log) EndOffsetForEpoch(epoch int32) (foundEpoch int32, endOffset int64) { panic("skeleton") }
-func (l *Log) LatestEpoch() (int32, bool)                                        { panic("skeleton") }
-func (l *Log) EpochForOffset(offset int64) (int32, bool)                         { panic("skeleton") }
-func (l *Log) AssignEpoch(epoch int32, start int64) error                        { panic("skeleton") }
-func (l *Log) TruncateTo(offset int64) error                                     { panic("skeleton") }
-func (l *Log) TruncateFullyAndStartAt(offset int64) error                        { panic("skeleton") }
-func (l *Log) AdvanceLogStartOffset(offset int64) error                          { panic("skeleton") }
-func (l *Log) DeleteOldSegments(now time.Time) (int, error)                      { panic("skeleton") }
-func (l *Log) Roll() error                                                       { panic("skeleton") }
-func (l *Log) Flush(ctx context.Context) error                                   { panic("skeleton") }
-func (l *Log) ActiveProducers() []producerstate.Entry                            { panic("skeleton") }
-func (l *Log) Close() error                                                      { panic("skeleton") }
-func (l *Log) Delete() error                                                     { panic("skeleton") }
 
-type Syncer struct{}
+// ActiveProducers describes the producers that the log remembers (DescribeProducers).
+func (l *Log) ActiveProducers() []producerstate.Entry {
+	l.lock()
+	defer l.unlock()
+	return l.producers.ActiveProducers()
+}
 
-func NewSyncer(workers int) *Syncer { panic("skeleton") }
-func (s *Syncer) Close()            { panic("skeleton") }
+// Recovery says what Open found and did.
+func (l *Log) Recovery() Recovery { return l.recovery }
 
-type TailCache struct{}
+func (l *Log) lock() { l.mu.Lock() }
 
-func NewTailCache(bytes int64) *TailCache { panic("skeleton") }
+// unlock gives up the append lock, after passing on to the producer state what UpdateHighWatermark could not.
+func (l *Log) unlock() {
+	for {
+		if l.raised.CompareAndSwap(true, false) {
+			l.producers.HighWatermarkUpdated(l.highWatermark.Load())
+			l.publishUnstable()
+		}
+		l.mu.Unlock()
+		if !l.raised.Load() || !l.mu.TryLock() {
+			return
+		}
+	}
+}
 
-func (l *Log) BytesBetween(from, to int64) int64 { panic("skeleton") }
+// publishUnstable makes the state of transactions visible. Under mu.
+func (l *Log) publishUnstable() {
+	first, ok := l.producers.FirstUnstableOffset()
+	if !ok {
+		first = noOffset
+	}
+	l.unstable.Store(first)
+}
+
+func (l *Log) list() []*segment.Segment { return *l.segments.Load() }
+
+// active is the segment that is appended to. Under mu, or for a look.
+func (l *Log) active() *segment.Segment {
+	list := l.list()
+	return list[len(list)-1]
+}
+
+// segmentFor returns the index of the last segment in list that begins at or before offset; 0 when none does.
+func segmentFor(list []*segment.Segment, offset int64) int {
+	lo, hi := 0, len(list)
+	for hi-lo > 1 {
+		mid := (lo + hi) / 2
+		if list[mid].BaseOffset() <= offset {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+func (l *Log) segmentOptions(baseOffset int64) segment.Options {
+	cfg := l.config.Load()
+	return segment.Options{
+		FS: l.fs, Dir: l.o.Dir, BaseOffset: baseOffset, Files: l.o.Files,
+		IndexIntervalBytes: cfg.IndexIntervalBytes, IndexBytes: cfg.SegmentIndexBytes,
+		Flush: l.scheduleSync, Logger: l.logger, Now: l.o.Now,
+	}
+}
+
+// usable returns why the log takes no calls, nil when it does.
+func (l *Log) usable() error {
+	if err := l.state.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail ends the log because its directory failed (invariant 5), and returns what callers get from now on.
+func (l *Log) fail(cause error) error {
+	err := storageErr(cause)
+	if !l.state.CompareAndSwap(nil, &err) {
+		return l.usable()
+	}
+	l.sync.wake()
+	l.logger.Error("log failed", slog.String("event", "log.failed"), slog.Any("err", cause))
+	if l.o.Failed != nil {
+		l.o.Failed(err)
+	}
+	return err
+}
+
+// failIO ends the log, unless err is only a full disk, which spares what is there.
+func (l *Log) failIO(err error) error {
+	var broken *segment.BrokenTailError
+	if segment.IsNoSpace(err) && !errors.As(err, &broken) {
+		return storageErr(err)
+	}
+	return l.fail(err)
+}
+
+func (l *Log) nowMs() int64 { return l.o.Now().UnixMilli() }
+
+// jitter spreads the rolls of partitions that were created together: a share of segment.jitter.ms that is the same each
+// time.
+func (l *Log) jitter(cfg *Config, baseOffset int64) int64 {
+	limit := min(cfg.SegmentJitterMs, cfg.SegmentMs)
+	if limit <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(l.o.TopicPartition.String() + "/" + strconv.FormatInt(baseOffset, 10)))
+	return int64(h.Sum64() % uint64(limit))
+}

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -11,7 +12,12 @@ type CorruptError struct {
 	Path     string
 	Position int64
 	Err      error
+
+	reported atomic.Bool
 }
+
+// Report reports whether it is called for the first time: whoever logs the error logs it once.
+func (e *CorruptError) Report() bool { return !e.reported.Swap(true) }
 
 // Error names file, position and fault.
 func (e *CorruptError) Error() string {

@@ -48,6 +48,7 @@ type File struct {
 	writes uint64 // counts writes
 	synced uint64 // of those, how many were synced
 	retire bool   // close with the last reference
+	gone   bool   // removed: there is nothing to sync
 
 	at    int    // index in files.open, while open; guarded by files.mu
 	flush func() // begins a sync without waiting for it; nil or constant
@@ -116,6 +117,27 @@ func (f *File) release() {
 	closeQuietly(h)
 }
 
+// Handle holds a segment's .log file open for reading, even while the segment is deleted.
+type Handle struct {
+	file *File
+	h    vfs.File
+}
+
+// Acquire opens the .log file where it is not and holds it open.
+func (s *Segment) Acquire() (*Handle, error) {
+	h, err := s.file.acquire()
+	if err != nil {
+		return nil, err
+	}
+	return &Handle{s.file, h}, nil
+}
+
+// ReadAt implements io.ReaderAt.
+func (h *Handle) ReadAt(p []byte, off int64) (int, error) { return h.h.ReadAt(p, off) }
+
+// Close gives the file up. It is called once.
+func (h *Handle) Close() { h.file.release() }
+
 // closeLocked lets go of the file if nobody uses it and returns what is to be closed.
 func (f *File) closeLocked() vfs.File {
 	if f.f == nil || f.refs > 0 {
@@ -162,13 +184,16 @@ func (f *File) wrote() {
 // sync makes what was written before the call durable.
 func (f *File) sync() error {
 	f.mu.Lock()
-	writes, clean := f.writes, f.writes == f.synced
+	writes, clean := f.writes, f.writes == f.synced || f.gone
 	f.mu.Unlock()
 	if clean {
 		return nil
 	}
 	h, err := f.acquire()
 	if err != nil {
+		if f.isGone() {
+			return nil
+		}
 		return err
 	}
 	defer f.release()
@@ -179,6 +204,20 @@ func (f *File) sync() error {
 	f.synced = max(f.synced, writes)
 	f.mu.Unlock()
 	return nil
+}
+
+// remove closes the file as soon as nobody uses it, and makes syncs of it do nothing.
+func (f *File) remove() error {
+	f.mu.Lock()
+	f.gone = true
+	f.mu.Unlock()
+	return f.close()
+}
+
+func (f *File) isGone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gone
 }
 
 // dirty reports whether a write was not synced.

@@ -25,10 +25,10 @@ func (s *Segment) Fits(offset int64) bool {
 	return relative >= 0 && relative <= math.MaxInt32
 }
 
-// IndexFull reports whether an index has no room left; of the time index one entry is kept for BecomeInactive.
-func (s *Segment) IndexFull() bool {
-	return s.offsets.view().entries() >= int(s.o.IndexBytes)/offsetEntrySize ||
-		s.times.view().entries() >= int(s.o.IndexBytes)/timeEntrySize-1
+// IndexRoom is how many entries both indexes have room for; of the time index one more is kept for BecomeInactive.
+func (s *Segment) IndexRoom() int {
+	return min(int(s.o.IndexBytes)/offsetEntrySize-s.offsets.view().entries(),
+		int(s.o.IndexBytes)/timeEntrySize-1-s.times.view().entries())
 }
 
 func (s *Segment) appendOffsetEntry(lastOffset, position int64) {

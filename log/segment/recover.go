@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"github.com/distributedmq/dmq/log/vfs"
-	"github.com/distributedmq/dmq/protocol/records"
 )
 
 // Recovered is what Recover found.
@@ -123,102 +122,4 @@ func (s *Segment) removeTxnIndex() error {
 		return nil
 	}
 	return err
-}
-
-// Truncate removes the batches from the one that holds offset on, and what the indexes say of them. Under the append lock.
-func (s *Segment) Truncate(offset int64) error {
-	if err := s.load(); err != nil {
-		return err
-	}
-	position, err := s.PositionOf(offset)
-	if err != nil {
-		return err
-	}
-	relative := offset - s.o.BaseOffset
-	cuts := []struct {
-		table  *table
-		suffix string
-		past   func(e []byte) bool
-	}{
-		{&s.offsets, IndexSuffix, func(e []byte) bool { return entryOffset(e) >= relative }},
-		{&s.times, TimeIndexSuffix, func(e []byte) bool { return entryTimeOffset(e) >= relative }},
-		{&s.txns, TxnIndexSuffix, func(e []byte) bool { return parseAborted(e).LastOffset >= offset }},
-	}
-	for _, c := range cuts {
-		if err := s.cutTable(c.table, c.suffix, c.past); err != nil {
-			return err
-		}
-	}
-	if err := s.CutAt(position, max(s.o.BaseOffset, min(offset, s.nextOffset.Load()))); err != nil {
-		return err
-	}
-	return s.truncated(position)
-}
-
-func (s *Segment) cutTable(t *table, suffix string, past func(e []byte) bool) error {
-	path := s.currentPath(suffix)
-	r := t.view().reader(s.o.FS, path)
-	slot, err := r.floor(past)
-	r.close()
-	if err != nil {
-		return err
-	}
-	return t.cut(s.o.FS, path, slot+1)
-}
-
-// truncated works out what Append has to go on from after the end moved to position.
-func (s *Segment) truncated(position int64) error {
-	s.bytesSinceEntry = 0
-	s.mu.Lock()
-	if position == 0 {
-		s.firstRead, s.created = false, s.o.Now()
-	}
-	kept := s.damaged[:0]
-	for _, d := range s.damaged {
-		if d.Position < position {
-			kept = append(kept, d)
-		}
-	}
-	s.damaged = kept
-	s.mu.Unlock()
-	return s.rereadTimes(position)
-}
-
-// rereadTimes finds the largest timestamp again: the last time index entry, or a batch behind it.
-func (s *Segment) rereadTimes(size int64) error {
-	largest := timestampOffset{records.NoTimestamp, s.o.BaseOffset}
-	if v := s.times.view(); v.entries() > 0 {
-		r := v.reader(s.o.FS, s.currentPath(TimeIndexSuffix))
-		e, err := r.entry(v.entries() - 1)
-		if err == nil {
-			largest = timestampOffset{entryTime(e), s.o.BaseOffset + entryTimeOffset(e)}
-		}
-		r.close()
-		if err != nil {
-			return err
-		}
-	}
-	s.setTimes(largest, largest.timestamp)
-	position, _, err := s.lookup(largest.offset)
-	if err != nil {
-		return err
-	}
-	h, err := s.file.acquire()
-	if err != nil {
-		return err
-	}
-	defer s.file.release()
-	sc := s.scanner(h, position, size)
-	defer s.o.Files.putBuffer(sc.buf)
-	for {
-		b, err := sc.Next()
-		if err != nil {
-			_, _, err = s.walkEnd(err, size, false)
-			return err
-		}
-		if b.MaxTimestamp > largest.timestamp {
-			largest = timestampOffset{b.MaxTimestamp, b.LastOffset}
-			s.setMaxTime(largest)
-		}
-	}
 }

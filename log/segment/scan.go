@@ -183,3 +183,58 @@ func newChecksum(head []byte) (sum checksum, stored uint32) {
 }
 
 func (c *checksum) add(p []byte) { c.value = crc32.Update(c.value, c.table, p) }
+
+// Walk calls fn for the batches from the one with offset on, without checking their CRCs, until fn returns false. Of control
+// batches all bytes are in Head.
+func (s *Segment) Walk(offset int64, fn func(b *Batch) (bool, error)) error {
+	position, err := s.PositionOf(offset)
+	if err != nil {
+		return err
+	}
+	return s.walk(position, fn)
+}
+
+// WalkTail calls fn for the batches before offset, as far as they lie in the last so many bytes before it.
+func (s *Segment) WalkTail(offset, bytes int64, fn func(b *Batch)) error {
+	end, err := s.PositionOf(offset)
+	if err != nil {
+		return err
+	}
+	position, _, err := s.floorOffset(func(e []byte) bool { return entryPosition(e) > end-bytes })
+	if err != nil || end-position > 2*bytes {
+		return err // the index has nothing near
+	}
+	return s.walk(position, func(b *Batch) (bool, error) {
+		if b.Position < end {
+			fn(b)
+		}
+		return b.Position < end, nil
+	})
+}
+
+func (s *Segment) walk(position int64, fn func(b *Batch) (bool, error)) error {
+	h, err := s.file.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	size := s.size.Load()
+	sc := s.scanner(h, position, size)
+	defer s.o.Files.putBuffer(sc.buf)
+	for {
+		b, err := sc.Next()
+		if err != nil {
+			_, _, err = s.walkEnd(err, size, false)
+			return err
+		}
+		if b.Magic == records.Magic && b.V2().IsControl() && !b.Whole && b.Size <= hopBuffer {
+			if b.Head, err = sc.window(b.Position, b.Size); err != nil {
+				return err
+			}
+			b.Head, b.Whole = b.Head[:b.Size], true
+		}
+		if more, err := fn(&b); err != nil || !more {
+			return err
+		}
+	}
+}

@@ -61,23 +61,30 @@ type timestampOffset struct {
 }
 
 // Create makes the files of a new, empty segment. Files of the same names from an earlier life are emptied. The caller
-// syncs the folder before it relies on the segment.
+// syncs the folder before it relies on the segment. When it fails, nothing is left, as far as that can be seen to.
 func Create(o Options) (*Segment, error) {
 	s := newSegment(o)
-	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, LogSuffix} {
-		if err := withFile(o.FS, s.path(suffix), vfs.ReadWrite|vfs.Create|vfs.Trunc, nothing); err != nil {
-			return nil, err
-		}
-	}
-	if err := o.FS.Remove(s.path(TxnIndexSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err := s.create(); err != nil {
+		return nil, errors.Join(err, s.Remove())
 	}
 	s.loaded = true
 	s.nextOffset.Store(o.BaseOffset)
 	return s, nil
 }
 
-func nothing(vfs.File) error { return nil }
+func (s *Segment) create() error {
+	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, LogSuffix} {
+		err := withFile(s.o.FS, s.path(suffix), vfs.ReadWrite|vfs.Create|vfs.Trunc, func(vfs.File) error { return nil })
+		if err != nil {
+			return err
+		}
+	}
+	err := s.o.FS.Remove(s.path(TxnIndexSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // Open takes over the files of an existing segment, of which size bytes count. It does no I/O. Offsets in it are below
 // limit. The segment is inactive: Activate makes it the one that is appended to.
@@ -251,6 +258,12 @@ func (s *Segment) Activate(nextOffset int64) error {
 	return nil
 }
 
+// MarkDirty has the next sync include everything: the writes were another process's, which may not have synced them.
+func (s *Segment) MarkDirty() { s.file.wrote() }
+
+// SetLimit says below which offset an opened segment ends.
+func (s *Segment) SetLimit(offset int64) { s.nextOffset.Store(offset) }
+
 // SyncLog makes the batches appended before the call durable.
 func (s *Segment) SyncLog() error { return s.file.sync() }
 
@@ -302,7 +315,7 @@ func (s *Segment) MarkDeleted() error {
 
 // Remove closes and removes the files.
 func (s *Segment) Remove() error {
-	if err := s.file.close(); err != nil {
+	if err := s.file.remove(); err != nil {
 		return err
 	}
 	for _, suffix := range []string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {

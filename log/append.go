@@ -1,0 +1,162 @@
+package log
+
+import (
+	"errors"
+
+	"github.com/distributedmq/dmq/log/producerstate"
+	"github.com/distributedmq/dmq/log/segment"
+	"github.com/distributedmq/dmq/protocol/errcode"
+	"github.com/distributedmq/dmq/protocol/records"
+)
+
+// Origin says who appends, and so how far batches are checked.
+type Origin uint8
+
+const (
+	// FromClient is a produce request: everything is checked.
+	FromClient Origin = iota
+	// FromCoordinator is a coordinator of this broker: control batches are allowed, sequences are not checked.
+	FromCoordinator
+)
+
+// producer is the origin in the words of producerstate.
+func (o Origin) producer() producerstate.Origin {
+	if o == FromCoordinator {
+		return producerstate.OriginCoordinator
+	}
+	return producerstate.OriginClient
+}
+
+// AppendInfo says where batches went.
+type AppendInfo struct {
+	FirstOffset    int64
+	LastOffset     int64
+	LogAppendTime  int64 // -1: the records keep their own time
+	LogStartOffset int64
+	Duplicate      bool // a retry: the offsets are those of the original, which may not be synced yet
+	RecordErrors   *records.RecordErrors
+}
+
+func noInfo(logStart int64) AppendInfo {
+	return AppendInfo{FirstOffset: noOffset, LastOffset: noOffset, LogAppendTime: records.NoTimestamp, LogStartOffset: logStart}
+}
+
+// AppendAsLeader checks exactly one batch, gives its records the next offsets and the leader epoch, in place, and
+// writes it. It returns when the batch is written; that it is durable is told by SyncedEndOffset. b may be reused then.
+//
+// Checks are made in Kafka's order (UnifiedLog.append, LogValidator): framing, size, CRC, records, compression, leader epoch,
+// segment size, duplicate, producer epoch and sequence.
+func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
+	info := noInfo(l.LogStartOffset())
+	if err := l.usable(); err != nil {
+		return info, err
+	}
+	cfg := l.config.Load()
+	batch, err := onlyBatch(b)
+	if err != nil {
+		return info, err
+	}
+	o := l.validateOptions(cfg, origin)
+	res, err := records.Validate(batch, o)
+	if err != nil {
+		errors.As(err, &info.RecordErrors)
+		return info, err
+	}
+	if len(res.Batch) > int(cfg.SegmentBytes) {
+		return info, errcode.New(errcode.KindRecordListTooLarge,
+			"record batch of %d bytes is larger than segment.bytes %d", len(res.Batch), cfg.SegmentBytes)
+	}
+	r := getRequest()
+	defer r.put()
+	r.batch, r.leaderEpoch, r.origin, r.info = res.Batch, leaderEpoch, origin, info
+	if cfg.LogAppendTime {
+		r.info.LogAppendTime = o.Now
+	}
+	l.submit(r)
+	return r.info, r.err
+}
+
+func (l *Log) validateOptions(cfg *Config, origin Origin) records.ValidateOptions {
+	o := records.ValidateOptions{
+		Now:                  l.nowMs(),
+		TimestampBeforeMaxMs: cfg.TimestampBeforeMaxMs,
+		TimestampAfterMaxMs:  cfg.TimestampAfterMaxMs,
+		Compacted:            cfg.CleanupCompact,
+		TargetProducer:       cfg.CompressionProducer,
+		TargetCodec:          cfg.Compression,
+		Level:                cfg.CompressionLevel,
+		MaxMessageBytes:      cfg.MaxMessageBytes,
+		AllowControl:         origin == FromCoordinator,
+	}
+	if cfg.LogAppendTime {
+		o.TimestampType = records.LogAppendTime
+	}
+	return o
+}
+
+// onlyBatch cuts out the one batch that an append to a leader consists of. As in Kafka an incomplete batch at the end does
+// not count.
+func onlyBatch(b []byte) (records.Batch, error) {
+	batch, rest, err := records.Split(b)
+	switch {
+	case errors.Is(err, records.ErrShort):
+		return nil, errcode.New(errcode.KindInvalidRecord, "there is no record batch in %d bytes", len(b))
+	case errors.Is(err, records.ErrLegacy):
+		return nil, errcode.New(errcode.KindInvalidRecord, "records have a format older than version 2")
+	case err != nil:
+		return nil, err
+	}
+	switch _, _, err := records.Split(rest); {
+	case err == nil, errors.Is(err, records.ErrLegacy):
+		return nil, errcode.New(errcode.KindInvalidRecord, "there is more than one record batch")
+	case !errors.Is(err, records.ErrShort):
+		return nil, err
+	}
+	return batch, nil
+}
+
+// AppendAsFollower writes batches as a leader sent them, with their offsets and epochs. They must follow the log's end; gaps
+// are allowed, since the leader may have compacted. An incomplete batch at the end is left out.
+func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
+	info := noInfo(l.LogStartOffset())
+	if err := l.usable(); err != nil {
+		return info, err
+	}
+	batches, err := checkReplicated(b)
+	if err != nil || len(batches) == 0 {
+		return info, err
+	}
+	info.FirstOffset, info.LastOffset = batches[0].BaseOffset, batches[len(batches)-1].LastOffset
+	r := getRequest()
+	defer r.put()
+	r.replicated, r.info = batches, info
+	l.submit(r)
+	return r.info, r.err
+}
+
+// checkReplicated checks framing, CRC and order of whole batches.
+func checkReplicated(b []byte) ([]segment.Batch, error) {
+	var batches []segment.Batch
+	for {
+		batch, rest, err := records.Split(b)
+		if errors.Is(err, records.ErrShort) {
+			return batches, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := batch.VerifyCRC(); err != nil {
+			return nil, err
+		}
+		d := segment.Describe(batch)
+		if d.LastOffset < d.BaseOffset {
+			return nil, errcode.New(errcode.KindCorruptMessage, "record batch has offsets [%d, %d]", d.BaseOffset, d.LastOffset)
+		}
+		if n := len(batches); n > 0 && d.BaseOffset <= batches[n-1].LastOffset {
+			return nil, errcode.New(errcode.KindCorruptMessage,
+				"record batch at offset %d follows one that ends at %d", d.BaseOffset, batches[n-1].LastOffset)
+		}
+		batches = append(batches, d)
+		b = rest
+	}
+}

@@ -1,0 +1,92 @@
+package log
+
+import (
+	"math"
+
+	"github.com/distributedmq/dmq/log/epoch"
+	"github.com/distributedmq/dmq/log/segment"
+)
+
+// OffsetForTimestamp finds the first record whose timestamp is at least ts. leaderEpoch is -1 where the batch has none. What
+// is found may lie above the high watermark.
+func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
+	if err := l.usable(); err != nil {
+		return 0, 0, 0, false, err
+	}
+	start := l.logStart.Load()
+	for _, s := range l.list() {
+		if s.NextOffset() <= start {
+			continue
+		}
+		largest, err := s.LargestTimestamp()
+		if err != nil {
+			return 0, 0, 0, false, l.readError(err, start)
+		}
+		if largest < ts {
+			continue
+		}
+		t, ok, err := s.FindTimestamp(ts, start)
+		if err != nil || ok {
+			return t.Offset, t.Timestamp, t.LeaderEpoch, ok, l.lookupError(err, start)
+		}
+	}
+	return 0, 0, 0, false, nil
+}
+
+// OffsetOfMaxTimestamp finds the first record with the largest timestamp.
+func (l *Log) OffsetOfMaxTimestamp() (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
+	if err := l.usable(); err != nil {
+		return 0, 0, 0, false, err
+	}
+	start := l.logStart.Load()
+	var latest *segment.Segment
+	largest := int64(math.MinInt64)
+	for _, s := range l.list() {
+		ts, err := s.MaxTimestamp()
+		if err != nil {
+			return 0, 0, 0, false, l.readError(err, start)
+		}
+		if ts > largest {
+			latest, largest = s, ts
+		}
+	}
+	t, ok, err := latest.FindMaxTimestamp()
+	return t.Offset, t.Timestamp, t.LeaderEpoch, ok, l.lookupError(err, start)
+}
+
+func (l *Log) lookupError(err error, offset int64) error {
+	if err == nil {
+		return nil
+	}
+	return l.readError(err, offset)
+}
+
+// LatestEpoch is the newest leader epoch that the log knows.
+func (l *Log) LatestEpoch() (leaderEpoch int32, ok bool) { return l.epochs.Latest() }
+
+// EpochForOffset is the leader epoch that the record at offset was, or would be, appended in.
+func (l *Log) EpochForOffset(offset int64) (leaderEpoch int32, ok bool) {
+	return l.epochs.EpochForOffset(offset)
+}
+
+// EndOffsetForEpoch answers OffsetForLeaderEpoch: the largest known leader epoch not above the one asked for, and the offset
+// behind its last record; both -1 when there is none.
+func (l *Log) EndOffsetForEpoch(leaderEpoch int32) (found int32, endOffset int64) {
+	return l.epochs.EndOffsetFor(leaderEpoch, l.end.Load())
+}
+
+// AssignEpoch notes durably that a leader epoch begins at offset.
+func (l *Log) AssignEpoch(leaderEpoch int32, offset int64) error {
+	l.lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if !l.epochs.Assign(leaderEpoch, offset) {
+		return nil
+	}
+	return l.ioError(l.epochs.Flush())
+}
+
+// EpochEntries are all leader epochs that the log knows, in order.
+func (l *Log) EpochEntries() []epoch.Entry { return l.epochs.Entries() }

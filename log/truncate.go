@@ -1,0 +1,153 @@
+package log
+
+import (
+	"log/slog"
+	"slices"
+
+	"github.com/distributedmq/dmq/log/segment"
+)
+
+// TruncateTo removes every record from offset on: a follower whose log parted from its leader's there. An offset at or
+// above the log end changes nothing. Where offset is inside a batch the whole batch goes.
+//
+// Nothing below the high watermark may go: that is a broken invariant.
+func (l *Log) TruncateTo(offset int64) error {
+	l.lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset >= l.end.Load() {
+		return nil
+	}
+	hw := l.highWatermark.Load()
+	invariant(offset >= hw, "truncate %s to %d, below its high watermark %d", l.o.TopicPartition, offset, hw)
+	if err := l.truncate(offset); err != nil {
+		return l.fail(err) // half done: only recovery can tell what is there
+	}
+	return nil
+}
+
+// truncate removes from the back. Under mu. The order is such that after a crash at any point the log is as it was, or
+// as it is to be, or has lost more of what was to go: the checkpoint of the recovery point goes first.
+func (l *Log) truncate(offset int64) error {
+	list := l.list()
+	keep := segmentFor(list, offset)
+	kept, gone := list[keep], list[keep+1:]
+	end, err := kept.EndBefore(offset)
+	if err != nil {
+		return err
+	}
+	l.forgetAbove(end)
+	l.cutSync(end)
+	if len(gone) > 0 {
+		list = slices.Clone(list[:keep+1])
+		l.segments.Store(&list)
+		if err := l.removeSegments(gone); err != nil {
+			return err
+		}
+		l.sync.drop([]*segment.Segment{kept})
+	}
+	if err := kept.Truncate(end); err != nil {
+		return err
+	}
+	l.cutSync(end) // a sync may have come in between
+	l.epochs.TruncateFromEnd(end)
+	if err := l.epochs.Flush(); err != nil {
+		return err
+	}
+	if err := l.reloadProducers(end); err != nil {
+		return err
+	}
+	l.logger.Info("truncated", slog.String("event", "log.truncated"), slog.Int64("offset", end))
+	l.scheduleSync()
+	return nil
+}
+
+// cutSync lowers what is said to be durable to end.
+func (l *Log) cutSync(end int64) {
+	if l.sync.cut(end) && l.o.RecoveryPointLowered != nil {
+		l.o.RecoveryPointLowered()
+	}
+}
+
+// forgetAbove makes the new end visible and forgets what was remembered of the records above it.
+func (l *Log) forgetAbove(end int64) {
+	l.tail.drop()
+	l.marks.truncate(end)
+	l.hints.reset()
+	l.end.Store(end)
+}
+
+// reloadProducers makes the producer state that of the log up to end. Under mu.
+func (l *Log) reloadProducers(end int64) error {
+	if err := l.producers.TruncateAndReload(l.logStart.Load(), end, l.nowMs()); err != nil {
+		return err
+	}
+	if err := l.replay(l.list(), end); err != nil {
+		return err
+	}
+	l.producers.HighWatermarkUpdated(l.highWatermark.Load())
+	l.publishUnstable()
+	return nil
+}
+
+// TruncateFullyAndStartAt removes everything and begins anew at offset: a follower whose leader has nothing older. Nothing is
+// left of what the log knew of leader epochs and producers.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.lock()
+	defer l.unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if err := l.startAt(offset); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+func (l *Log) startAt(offset int64) error {
+	gone := l.list()
+	// The new segment comes first where its name is free, so that a crash leaves one or the other.
+	early := offset > l.end.Load()
+	var fresh *segment.Segment
+	var err error
+	if early {
+		if fresh, err = l.createAt(offset); err != nil {
+			return err
+		}
+	}
+	l.cutSync(0)
+	if err := l.removeSegments(gone); err != nil {
+		return err
+	}
+	if !early {
+		if fresh, err = l.createAt(offset); err != nil {
+			return err
+		}
+	}
+	l.logStart.Store(offset)
+	l.highWatermark.Store(offset)
+	l.segments.Store(&[]*segment.Segment{fresh})
+	l.forgetAbove(offset)
+	l.epochs.Clear()
+	if err := l.epochs.Flush(); err != nil {
+		return err
+	}
+	if err := l.producers.TruncateFullyAndStartAt(offset); err != nil {
+		return err
+	}
+	l.publishUnstable()
+	l.sync.restart(offset)
+	l.logger.Info("began anew", slog.String("event", "log.restarted"), slog.Int64("offset", offset))
+	return l.fs.SyncDir(l.o.Dir)
+}
+
+// createAt makes a segment with a durable name.
+func (l *Log) createAt(offset int64) (*segment.Segment, error) {
+	s, err := segment.Create(l.segmentOptions(offset))
+	if err != nil {
+		return nil, err
+	}
+	return s, l.fs.SyncDir(l.o.Dir)
+}

@@ -70,21 +70,18 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 		res.Aborted = []AbortedTxn{}
 	}
 	end := at.visible(o.Isolation)
-	if q.FetchOffset >= end || maxBytes <= 0 && !minOneBatch {
+	if q.FetchOffset >= end && q.FetchOffset < at.logEnd || maxBytes <= 0 && !minOneBatch {
 		return nil
 	}
-	slice, err := l.log.Read(q.FetchOffset, maxBytes, end, minOneBatch)
+	slice, err := l.log.Read(q.FetchOffset, maxBytes, end, minOneBatch) // also at the log's end: it is told who waits there
 	if err != nil {
 		return err
-	}
-	if slice == nil {
-		return nil
 	}
 	if slice.Size() == 0 {
 		return slice.Close()
 	}
 	if o.Isolation == ReadCommitted {
-		if res.Aborted, err = l.aborted(res.Aborted, q.FetchOffset, end); err != nil {
+		if res.Aborted, err = l.aborted(res.Aborted, q.FetchOffset, slice.Bound()); err != nil {
 			_ = slice.Close() // nothing is lost: it was only read from
 			return err
 		}
@@ -205,13 +202,5 @@ func (p *Partition) readable(m *Manager, o ReadOptions, q *ReadPartition) (n int
 	if o.MinBytes <= 1 {
 		return 1, false
 	}
-	slice, err := l.log.Read(q.FetchOffset, q.MaxBytes, end, false)
-	if err != nil {
-		return 0, true
-	}
-	if slice == nil {
-		return 0, false
-	}
-	n = slice.Size()
-	return n, slice.Close() != nil
+	return int(min(l.log.BytesBetween(q.FetchOffset, end), int64(q.MaxBytes))), false
 }

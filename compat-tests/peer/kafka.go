@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 )
 
 // Options are what a broker is started with.
@@ -74,6 +75,7 @@ func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
 		if err := os.CopyFS(o.DataDir, os.DirFS(filepath.Join(string(h), "format"))); err != nil {
 			return nil, fmt.Errorf("lay a formatted storage folder: %w", err)
 		}
+		syscall.Sync() // what a formatter leaves is durable, as far as the power-cut test is concerned
 	}
 	b := &Broker{
 		Kind: "kafka", Dir: o.Dir, DataDir: o.DataDir,

@@ -30,13 +30,8 @@ func runDataDir(ctx context.Context, args []string) (int, error) {
 		}
 	}
 	o := datadir.Options{Kafka: h, Dir: dir, Out: os.Stdout, Verbose: *verbose, IsKafka: *kind == "kafka"}
-	o.Start = func(ctx context.Context, p peer.Options) (*peer.Broker, error) { return peer.StartKafka(ctx, h, p) }
-	if !o.IsKafka {
-		bin, err := peer.Binary(ctx)
-		if err != nil {
-			return 0, err
-		}
-		o.Start = func(ctx context.Context, p peer.Options) (*peer.Broker, error) { return peer.StartDMQ(ctx, bin, p) }
+	if o.Start, err = starter(ctx, *kind); err != nil {
+		return 0, err
 	}
 	code := datadir.Run(ctx, o).Close()
 	if *keep == "" {

@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "go": runGo, "smoke": runSmoke, "datadir": runDataDir,
+		"layout": layout, "with": with, "diff": runDiff, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {
@@ -53,33 +53,48 @@ func layout(ctx context.Context, _ []string) (int, error) {
 	return 0, err
 }
 
+// starter returns what starts a broker of that kind.
+func starter(ctx context.Context, kind string) (func(context.Context, peer.Options) (*peer.Broker, error), error) {
+	switch kind {
+	case "kafka":
+		h, err := peer.KafkaHome(ctx)
+		return func(ctx context.Context, o peer.Options) (*peer.Broker, error) { return peer.StartKafka(ctx, h, o) }, err
+	case "dmq":
+		bin, err := peer.Binary(ctx)
+		return func(ctx context.Context, o peer.Options) (*peer.Broker, error) { return peer.StartDMQ(ctx, bin, o) }, err
+	}
+	return nil, fmt.Errorf("unknown broker %q: kafka or dmq", kind)
+}
+
 // startBroker starts the broker of that kind in a folder of its own; done stops it and removes the folder.
 func startBroker(ctx context.Context, kind string, properties map[string]string) (b *peer.Broker, done func() error, err error) {
+	start, err := starter(ctx, kind)
+	if err != nil {
+		return nil, nil, err
+	}
 	dir, err := os.MkdirTemp("", "compat-"+kind+"-")
 	if err != nil {
 		return nil, nil, err
 	}
-	o := peer.Options{Dir: dir, Properties: properties}
-	switch kind {
-	case "kafka":
-		h, herr := peer.KafkaHome(ctx)
-		if herr != nil {
-			return nil, nil, herr
-		}
-		b, err = peer.StartKafka(ctx, h, o)
-	case "dmq":
-		bin, berr := peer.Binary(ctx)
-		if berr != nil {
-			return nil, nil, berr
-		}
-		b, err = peer.StartDMQ(ctx, bin, o)
-	default:
-		err = fmt.Errorf("unknown broker %q: kafka or dmq", kind)
-	}
+	b, err = start(ctx, peer.Options{Dir: dir, Properties: properties})
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return b, func() error { return errors.Join(b.Stop(), os.RemoveAll(dir)) }, nil
+}
+
+// propertyFlag collects repeated key=value flags.
+type propertyFlag map[string]string
+
+func (p propertyFlag) String() string { return "" }
+
+func (p propertyFlag) Set(kv string) error {
+	k, v, ok := strings.Cut(kv, "=")
+	if !ok {
+		return fmt.Errorf("want key=value, got %q", kv)
+	}
+	p[k] = v
+	return nil
 }
 
 func with(ctx context.Context, args []string) (int, error) {

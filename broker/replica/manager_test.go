@@ -79,7 +79,7 @@ func TestAppend_Refuses(t *testing.T) {
 	w := newWorld(t)
 	id := topicID(1)
 	w.create(topic, id, 2)
-	w.publish(&metadata.PartitionChangeRecord{TopicID: id, Partition: 1, Leader: ptr(protocol.NodeID(2)), ISR: []protocol.NodeID{2}, Replicas: []protocol.NodeID{2, 1}})
+	w.publish(&metadata.PartitionChangeRecord{TopicID: id, Partition: 1, Leader: new(protocol.NodeID(2)), ISR: []protocol.NodeID{2}, Replicas: []protocol.NodeID{2, 1}})
 	other := topicID(2)
 	w.publish(&metadata.TopicRecord{Name: "elsewhere", ID: other}, &metadata.PartitionRecord{TopicID: other, PartitionState: image.Partition{
 		Replicas: []protocol.NodeID{3}, ISR: []protocol.NodeID{3}, Leader: 3, LeaderEpoch: 7,
@@ -114,8 +114,6 @@ func TestAppend_Refuses(t *testing.T) {
 		})
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestAppend_MinISR(t *testing.T) {
 	w := newWorld(t)

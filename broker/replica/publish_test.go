@@ -104,7 +104,7 @@ func TestPublish_ConfigReachesTheLogs(t *testing.T) {
 	for i, res := range []image.Resource{{Type: image.ResourceTopic, Name: topic}, {Type: image.ResourceBroker}} {
 		want := int32(100_000 + i)
 		w.logs.config.MaxMessageBytes = want
-		w.publish(&metadata.ConfigRecord{ResourceType: res.Type, ResourceName: res.Name, Name: "max.message.bytes", Value: ptr("1")})
+		w.publish(&metadata.ConfigRecord{ResourceType: res.Type, ResourceName: res.Name, Name: "max.message.bytes", Value: new("1")})
 		eventually(t, "the new config", func() bool {
 			l, _, err := w.logs.Get(tp0)
 			return err == nil && l.Config().MaxMessageBytes == want

@@ -77,6 +77,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 	if err != nil {
 		return err
 	}
+	if slice == nil {
+		return nil
+	}
 	if slice.Size() == 0 {
 		return slice.Close()
 	}
@@ -131,9 +134,12 @@ type Wait interface {
 // Enough, the deadline has passed or the wait was cancelled. The caller then reads again. It returns nil when done was
 // called already. parts must stay as they are until done is called.
 func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.Time, done func()) Wait {
-	w := &delayedRead{m: m, options: o, parts: parts, partitions: make([]*Partition, len(parts)), done: done}
+	w := &delayedRead{options: o, parts: parts, partitions: make([]*Partition, len(parts)), done: done}
 	for i := range parts {
 		p, err := m.find(parts[i].TopicPartition(), parts[i].ID)
+		if err == nil {
+			_, _, err = p.use(m, parts[i].CurrentLeaderEpoch, true)
+		}
 		if err != nil {
 			done()
 			return nil
@@ -149,13 +155,12 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 
 // delayedRead waits until a fetch is worth answering.
 //
-//	Case A: this broker no longer leads a partition, or in another epoch
+//	Case A: this broker no longer leads a partition, or in another leader epoch
 //	Case B: a partition was deleted or is offline
 //	Case C: the reader's offset is outside of the log, or its epoch diverges
 //	Case D: enough bytes are visible
 //	Case E: the deadline passes, the client is gone or the broker stops
 type delayedRead struct {
-	m          *Manager
 	options    ReadOptions
 	parts      []ReadPartition
 	partitions []*Partition
@@ -166,7 +171,7 @@ type delayedRead struct {
 func (w *delayedRead) Try() bool {
 	size := 0
 	for i, p := range w.partitions {
-		n, now := p.readable(w.m, w.options, &w.parts[i])
+		n, now := p.readable(w.options, &w.parts[i])
 		if now {
 			return true
 		}
@@ -180,10 +185,12 @@ func (w *delayedRead) Try() bool {
 // Complete implements purgatory.Operation.
 func (w *delayedRead) Complete(purgatory.Outcome) { w.done() }
 
-// readable returns how many bytes a read would give, or whether it is to be answered whatever it gives.
-func (p *Partition) readable(m *Manager, o ReadOptions, q *ReadPartition) (n int, now bool) {
-	l, _, err := p.use(m, q.CurrentLeaderEpoch, true)
-	if err != nil {
+// readable returns how many bytes a read would give, or whether it is to be answered whatever it gives. It does no I/O: it is
+// called by whoever caused an event, such as a new metadata image. Where the log would have to be told of a new leader epoch
+// first, that is left to the read.
+func (p *Partition) readable(o ReadOptions, q *ReadPartition) (n int, now bool) {
+	r, l := p.role.Load(), p.local.Load()
+	if r.admit(p.tp, q.CurrentLeaderEpoch, true) != nil || p.offline.Load() != nil || l == nil || l.leaderEpoch != r.leaderEpoch {
 		return 0, true // Cases A and B
 	}
 	at := l.offsets()

@@ -51,6 +51,11 @@ func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (Append
 	if err := l.usable(); err != nil {
 		return info, err
 	}
+	if l.o.Admit != nil {
+		if err := l.o.Admit(); err != nil {
+			return info, err
+		}
+	}
 	cfg := l.config.Load()
 	batch, err := onlyBatch(b)
 	if err != nil {

@@ -33,6 +33,8 @@ type Options struct {
 	Files     *segment.Files // shared bound of open .log files; nil: one of its own
 	TailCache *TailCache     // shared bound of memory for the newest batches; nil: none are kept
 
+	// Admit is asked before every append; its error refuses it. nil: all are taken.
+	Admit func() error
 	// Failed is called once, when the log must not be used any more because its directory failed.
 	Failed func(error)
 	// Synced is called without locks after the synced end offset has moved. The next sync does not wait for it: calls may

@@ -198,7 +198,7 @@ func (l *Log) loadProducers(end int64) error {
 	if err := l.reloadProducers(end); err != nil {
 		return err
 	}
-	return l.backfill(end)
+	return l.backfill()
 }
 
 // syncRecovered makes durable what a killed process may have left in the page cache, and returns the recovery point. In

@@ -2,6 +2,8 @@ package log
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
 
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/log/segment"
@@ -45,10 +47,11 @@ func (l *Log) replayBatch(s *segment.Segment, b *segment.Batch, index bool) erro
 		return nil
 	}
 	u := l.producers.Begin()
-	err := replayInto(u, b)
-	if err != nil {
+	if err := replayInto(u, b); err != nil { // what was written once is in the log, whatever is wrong with it
 		u.Discard()
-		return err
+		l.logger.Warn("a batch does not fit the state of its producer", slog.Int64("offset", b.BaseOffset), slog.Any("err", err))
+		l.producers.SetMapEndOffset(next)
+		return nil
 	}
 	return l.completeTxns(u.Commit(next), s, index)
 }
@@ -73,7 +76,7 @@ func replayInto(u *producerstate.Update, b *segment.Batch) error {
 const backfillBytes = 4 << 20
 
 // backfill widens the windows of producers after a snapshot was loaded.
-func (l *Log) backfill(end int64) error {
+func (l *Log) backfill() error {
 	if l.producers.ProducerCount() == 0 {
 		return nil
 	}
@@ -82,19 +85,25 @@ func (l *Log) backfill(end int64) error {
 		return nil
 	}
 	list := l.list()
-	i := segmentFor(list, max(snapshot-1, 0))
-	var batches []producerstate.Batch
-	err := list[i].WalkTail(snapshot, backfillBytes, func(b *segment.Batch) {
-		if b.Magic < 2 || b.LastOffset >= snapshot {
-			return
+	left := int64(backfillBytes)
+	var found [][]producerstate.Batch // the newest segment first
+	for i := segmentFor(list, max(snapshot-1, 0)); i >= 0 && left > 0; i-- {
+		var batches []producerstate.Batch
+		err := list[i].WalkTail(snapshot, left, func(b *segment.Batch) {
+			if b.Magic < 2 || b.LastOffset >= snapshot {
+				return
+			}
+			if v2 := b.V2(); v2.HasProducerID() && !v2.IsControl() {
+				batches = append(batches, producerstate.FromBatch(v2))
+			}
+		})
+		if err != nil && !errors.As(err, new(*CorruptError)) {
+			return err
 		}
-		if v2 := b.V2(); v2.HasProducerID() && !v2.IsControl() {
-			batches = append(batches, producerstate.FromBatch(v2))
-		}
-	})
-	if err != nil && !errors.As(err, new(*CorruptError)) {
-		return err
+		found = append(found, batches)
+		left -= list[i].Size()
 	}
-	l.producers.Backfill(batches)
+	slices.Reverse(found)
+	l.producers.Backfill(slices.Concat(found...))
 	return nil
 }

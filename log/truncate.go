@@ -38,6 +38,9 @@ func (l *Log) truncate(offset int64) error {
 	if err != nil {
 		return err
 	}
+	if start := l.logStart.Load(); end < start {
+		return l.startAt(start) // of the first batch only the deleted part would be left
+	}
 	l.forgetAbove(end)
 	l.cutSync(end)
 	if len(gone) > 0 {
@@ -49,6 +52,10 @@ func (l *Log) truncate(offset int64) error {
 		l.sync.drop([]*segment.Segment{kept})
 	}
 	if err := kept.Truncate(end); err != nil {
+		return err
+	}
+	// If what was cut could come back after a crash, it could do so between batches that were appended later.
+	if err := l.syncFiles(nil, nil, kept, len(gone) > 0); err != nil {
 		return err
 	}
 	l.cutSync(end) // a sync may have come in between

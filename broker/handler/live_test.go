@@ -28,13 +28,13 @@ import (
 )
 
 // newLiveStack is a stack over real partition logs on a filesystem in memory. configs are by topic.
-func newLiveStack(t *testing.T, configs map[string]func(*commitlog.Config)) *stack {
-	t.Helper()
-	s := &stack{t: t}
+func newLiveStack(tb testing.TB, configs map[string]func(*commitlog.Config)) *stack {
+	tb.Helper()
+	s := &stack{t: tb}
 	s.images.Store(testImage())
 	cfg, _, err := config.Load(config.Sources{Set: []string{"log.dirs=/data"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	logger := slog.New(slog.DiscardHandler)
 	var manager *replica.Manager
@@ -48,15 +48,15 @@ func newLiveStack(t *testing.T, configs map[string]func(*commitlog.Config)) *sta
 			return c
 		},
 		Synced: func(tp protocol.TopicPartition, end int64) { manager.Synced(tp, end) },
-		Failed: func(dir string, err error) { t.Errorf("%s failed: %v", dir, err) },
+		Failed: func(dir string, err error) { tb.Errorf("%s failed: %v", dir, err) },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	manager = replica.New(replica.Options{NodeID: 1, Logs: dirs, Logger: logger})
 	manager.Publish(image.Diff(image.Empty(), s.images.Image()))
 	next := int64(1000)
-	s.control = allocateBlocks(t, &next)
+	s.control = allocateBlocks(tb, &next)
 	s.handler = handler.New(handler.Deps{
 		NodeID: 1, Config: cfg, Images: &s.images, Logger: logger, Controller: s.control,
 		Data: handler.Data{
@@ -66,13 +66,13 @@ func newLiveStack(t *testing.T, configs map[string]func(*commitlog.Config)) *sta
 		},
 	})
 	s.server = listener.New(listener.Options{Name: "PLAINTEXT", Scope: protocol.ScopeBroker, Handler: s.handler, Logger: logger})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		s.server.Close()
 		if err := manager.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		if err := dirs.Close(true, 77); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

@@ -217,6 +217,7 @@ func (s *Server) accept(l net.Listener) {
 func (s *Server) ServeConn(nc net.Conn) {
 	c := &conn{server: s, nc: nc, wake: make(chan struct{}, 1)}
 	c.rb = c.small[:]
+	boundUnsent(nc, kernelBytes)
 	ctx, cancel := context.WithCancelCause(s.ctx())
 	c.ctx, c.cancel = func() context.Context { return ctx }, cancel
 	c.opened = s.tick.Load()

@@ -17,8 +17,9 @@ const (
 	sendBytes   = 256 << 10 // a send buffer: it stays in the processor's cache
 	sendMin     = 16 << 10  // the send buffer while sendMax others are in use
 	sendMax     = 128
-	directBytes = 16 << 10 // regions in memory from here on are written without a copy
-	largeReply  = 32 << 10 // replies expected to be larger than this take part in the bound on unsent bytes
+	directBytes = 16 << 10  // regions in memory from here on are written without a copy
+	kernelBytes = 128 << 10 // what the kernel holds unsent for a connection; less costs nothing on loopback, more cost CPU
+	largeReply  = 32 << 10  // replies expected to be larger than this take part in the bound on unsent bytes
 )
 
 var errWouldBlock = errors.New("would block")

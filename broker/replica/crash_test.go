@@ -3,6 +3,7 @@ package replica_test
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -85,10 +86,7 @@ func TestManager_AcknowledgedSurvivesPowerCuts(t *testing.T) {
 						mu.Lock()
 						acked[place{tp, parts[0].Result.BaseOffset}] = value
 						if len(acked) == cutAt {
-							atCut = make(map[place]string)
-							for p, v := range acked {
-								atCut[p] = v
-							}
+							atCut = maps.Clone(acked)
 							cut = disk.CrashClone(vfs.CrashOptions{Rand: r, SurvivePercent: r.IntN(101)})
 						}
 						mu.Unlock()

@@ -365,6 +365,9 @@ func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartition
 	case int(t.Count) < have:
 		return nil, errcode.New(errcode.KindInvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Topic, have, t.Count)
 	}
+	if have == 0 {
+		return nil, errcode.New(errcode.KindUnknown, "Invalid state: topic %s appears to have no partitions.", t.Topic)
+	}
 	additional := int(t.Count) - have
 	factor := len(topic.Partitions[0].Replicas)
 	var placed [][]protocol.NodeID

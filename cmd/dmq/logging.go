@@ -131,19 +131,23 @@ func newLogger(w io.Writer, o logOptions) *slog.Logger {
 	case "console":
 		inner = tint.NewTextHandler(w, &tint.Options{Level: levelTrace, TimeFormat: "15:04:05.000", NoColor: !o.color})
 	case "logfmt":
-		inner = slog.NewTextHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: utc})
+		inner = slog.NewTextHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: plain})
 	default:
-		inner = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: utc})
+		inner = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: plain})
 	}
 	return slog.New(&logHandler{inner: inner, o: o, level: o.levels.of(rootLogger), repeated: &repeats{now: o.now, seen: map[string]*repeat{}}})
 }
 
-// utc prints times in UTC and RFC 3339 with fractions.
-func utc(groups []string, attr slog.Attr) slog.Attr {
-	if len(groups) == 0 && attr.Key == slog.TimeKey && attr.Value.Kind() == slog.KindTime {
-		return slog.String(slog.TimeKey, attr.Value.Time().UTC().Format(time.RFC3339Nano))
+// plain prints times in UTC and RFC 3339 with fractions, and durations as seconds.
+func plain(_ []string, attr slog.Attr) slog.Attr {
+	switch attr.Value.Kind() {
+	case slog.KindTime:
+		return slog.String(attr.Key, attr.Value.Time().UTC().Format(time.RFC3339Nano))
+	case slog.KindDuration:
+		return slog.Float64(attr.Key, attr.Value.Duration().Seconds())
+	default:
+		return attr
 	}
-	return attr
 }
 
 // logHandler gives each subsystem its level, holds back repeated warnings, and marks events on a console.

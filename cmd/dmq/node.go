@@ -21,6 +21,7 @@ import (
 	"github.com/distributedmq/dmq/admin"
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/log/vfs"
 )
 
 // runNode runs one node until it is told to stop.
@@ -100,8 +101,7 @@ func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, log
 		}
 		return &failure{code: codeFailed, what: "the node stopped by itself", why: err.Error(), next: "See the log above; start it again once the cause is gone", cause: err}
 	}
-	began := time.Now()
-	logger.InfoContext(ctx, "stopping", slog.String("event", "node.stop"), slog.String("signal", sig.String()))
+	logger.InfoContext(ctx, "asked to stop", slog.String("event", "node.signal"), slog.String("signal", sig.String()))
 	stopCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.ShutdownTimeout, errors.New("dmq.shutdown.timeout is over"))
 	defer cancel()
 	var second os.Signal
@@ -124,7 +124,6 @@ func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, log
 	if err != nil {
 		return &failure{code: codeFailed, what: "the node did not stop cleanly", why: err.Error(), next: "Nothing acknowledged is lost; the next start recovers", cause: err}
 	}
-	logger.InfoContext(ctx, "stopped", slog.String("event", "node.done"), slog.Duration("dur", time.Since(began)))
 	return nil
 }
 
@@ -171,6 +170,8 @@ func startFailure(c *config.Config, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.code, f.next = codeConflict, "See who listens there: ss -ltnp   Choose another port: --set listeners=PLAINTEXT://127.0.0.1:0 --set dmq.admin.listen=127.0.0.1:0"
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, vfs.ErrLocked):
+		f.code, f.next = codeConflict, "Another node uses the directory: stop it, or choose another with --set log.dirs=DIR   Now: "+dirs
 	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		f.code, f.next = codeDenied, "Choose another directory: --set log.dirs=DIR   Now: "+dirs
 	case errors.Is(err, syscall.ENOSPC):

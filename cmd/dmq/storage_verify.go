@@ -145,7 +145,7 @@ func (v *verifier) dir(dir string) error {
 	for _, e := range entries {
 		tp, ok := partitionName(e.Name())
 		switch {
-		case !e.IsDir():
+		case !e.IsDir(), e.Name() == metadataDir:
 		case ok:
 			found = true
 			if err := v.partition(filepath.Join(dir, tp.String())); err != nil {
@@ -160,6 +160,9 @@ func (v *verifier) dir(dir string) error {
 	}
 	return nil
 }
+
+// metadataDir holds the metadata log, which is a key-value store and no partition.
+const metadataDir = "__dmq_metadata-0"
 
 // partitionName parses topic-partition.
 func partitionName(name string) (protocol.TopicPartition, bool) {

@@ -1,0 +1,155 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// dmqProcess starts this test's binary as dmq and returns it with a channel of the lines it prints.
+func dmqProcess(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "dmq")
+	if err := os.Symlink(self, name); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	return cmd, lines
+}
+
+// awaitLine reads until a line contains text, and returns all it has read.
+func awaitLine(t *testing.T, lines <-chan string, text string) string {
+	t.Helper()
+	var all strings.Builder
+	for line := range lines {
+		all.WriteString(line + "\n")
+		if strings.Contains(line, text) {
+			return all.String()
+		}
+	}
+	t.Fatalf("%q was not printed:\n%s", text, all.String())
+	return ""
+}
+
+func exitCode(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestServe_SIGTERMDrains(t *testing.T) {
+	dir := t.TempDir()
+	cmd, lines := dmqProcess(t, "serve", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "dmq.admin.listen=127.0.0.1:0", "--set", "log.dirs="+dir)
+	ready := awaitLine(t, lines, "Transitioning from RECOVERY to RUNNING")
+	if strings.Contains(ready, `"kafka":"127.0.0.1:0"`) || strings.Contains(ready, `"admin":"http://127.0.0.1:0"`) {
+		t.Errorf("the bound ports are not told: %s", ready)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	awaitLine(t, lines, `"signal":"terminated"`)
+	for range lines { // to the end
+	}
+	if code := exitCode(t, cmd); code != 0 {
+		t.Errorf("exit %d after a graceful stop", code)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".kafka_cleanshutdown")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDev_DeletesItsData(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("DMQ_LOG_DIRS", "/nowhere") // dev does not read the environment's configuration
+	cmd, lines := dmqProcess(t, "dev", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "dmq.admin.listen=")
+	awaitLine(t, lines, "Transitioning from RECOVERY to RUNNING")
+	if found, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "dmq-dev-*", "meta.properties")); err != nil || len(found) != 1 {
+		t.Errorf("data directories: %v, %v", found, err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for range lines { // to the end
+	}
+	if code := exitCode(t, cmd); code != 0 {
+		t.Errorf("exit %d after a graceful stop", code)
+	}
+	if found, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "dmq-dev-*")); err != nil || len(found) != 0 {
+		t.Errorf("left behind: %v, %v", found, err)
+	}
+}
+
+func TestConsume_InterruptedEndsWith130(t *testing.T) {
+	dir := t.TempDir()
+	node, nodeLines := dmqProcess(t, "serve", "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "dmq.admin.listen=", "--set", "log.dirs="+dir)
+	ready := awaitLine(t, nodeLines, "Transitioning from RECOVERY to RUNNING")
+	_, rest, _ := strings.Cut(ready, `"kafka":"`)
+	address, _, _ := strings.Cut(rest, `"`)
+	go func() {
+		for range nodeLines { // keep the pipe empty
+		}
+	}()
+	var quiet strings.Builder
+	producer := testApp(&quiet)
+	producer.in = strings.NewReader("the record\n")
+	if code := run([]string{"-b", address, "produce", "t"}, producer); code != 0 {
+		t.Fatal(quiet.String())
+	}
+	for sig, want := range map[syscall.Signal]int{syscall.SIGINT: codeInterrupted, syscall.SIGTERM: codeTerminated} {
+		cmd, lines := dmqProcess(t, "-b", address, "consume", "t", "--follow")
+		awaitLine(t, lines, "the record")
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		for range lines { // to the end
+		}
+		if code := exitCode(t, cmd); code != want {
+			t.Errorf("%v: exit %d, want %d", sig, code, want)
+		}
+	}
+	if err := node.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	exitCode(t, node)
+}
+
+// testApp is an app whose output goes to w.
+func testApp(w *strings.Builder) *app {
+	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }}
+}

@@ -34,15 +34,19 @@ type Options struct {
 	Logger   *slog.Logger
 	Observer Observer // may be nil
 
-	Gate                *Gate          // bounds the request bytes of all listeners that share it; nil: one of its own
-	MaxRequestBytes     int            // socket.request.max.bytes; 0: DefaultMaxRequestBytes
-	MaxUnsentBytes      int64          // large responses wait while more than this is being sent; 0: DefaultMaxUnsentBytes
+	Gate            *Gate         // bounds the request bytes of all listeners that share it; nil: one of its own
+	MaxRequestBytes int           // socket.request.max.bytes; 0: DefaultMaxRequestBytes
+	MaxUnsentBytes  int64         // large responses wait while more than this is being sent; 0: DefaultMaxUnsentBytes
+	SendBuffer      int           // socket.send.buffer.bytes; 0 or less: the system tunes it
+	ReceiveBuffer   int           // socket.receive.buffer.bytes; 0 or less: the system tunes it
+	IdleTimeout     time.Duration // connections.max.idle.ms; 0: DefaultIdleTimeout, negative: for ever
+	FrameTimeout    time.Duration // for a request to arrive, and as long again per 2 MiB of it; 0: DefaultFrameTimeout
+	WriteTimeout    time.Duration // for a write without progress; 0: DefaultWriteTimeout
+
+	// The limits on connections at the start; SetLimits changes them.
 	MaxConnections      int            // max.connections; 0: no limit
 	MaxConnectionsPerIP int            // max.connections.per.ip; 0: no limit
 	PerIPOverrides      map[string]int // max.connections.per.ip.overrides, by address
-	IdleTimeout         time.Duration  // connections.max.idle.ms; 0: DefaultIdleTimeout
-	FrameTimeout        time.Duration  // for a request to arrive, and as long again per 2 MiB of it; 0: DefaultFrameTimeout
-	WriteTimeout        time.Duration  // for a write without progress; 0: DefaultWriteTimeout
 
 	// Handshake, when set, is run on the connection's goroutine before the first request: TLS and whatever else turns
 	// an accepted connection into one that speaks Kafka. It returns the connection to use and who the peer is. Its
@@ -217,7 +221,7 @@ func (s *Server) accept(l net.Listener) {
 func (s *Server) ServeConn(nc net.Conn) {
 	c := &conn{server: s, nc: nc, wake: make(chan struct{}, 1)}
 	c.rb = c.small[:]
-	boundUnsent(nc, kernelBytes)
+	s.tune(nc)
 	ctx, cancel := context.WithCancelCause(s.ctx())
 	c.ctx, c.cancel = func() context.Context { return ctx }, cancel
 	c.opened = s.tick.Load()
@@ -234,6 +238,28 @@ func (s *Server) ServeConn(nc net.Conn) {
 		defer s.wg.Done()
 		c.run(ctx)
 	}()
+}
+
+// tune sets a socket's buffers. A system that refuses goes on with its own.
+func (s *Server) tune(nc net.Conn) {
+	tc, ok := nc.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	boundUnsent(tc, kernelBytes)
+	if s.o.SendBuffer > 0 {
+		_ = tc.SetWriteBuffer(s.o.SendBuffer)
+	}
+	if s.o.ReceiveBuffer > 0 {
+		_ = tc.SetReadBuffer(s.o.ReceiveBuffer)
+	}
+}
+
+// SetLimits changes the limits on connections, as in Options. Connections beyond a lower limit stay.
+func (s *Server) SetLimits(connections, perIP int, perIPOverrides map[string]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.MaxConnections, s.o.MaxConnectionsPerIP, s.o.PerIPOverrides = connections, perIP, perIPOverrides
 }
 
 // register checks the limits on connections and counts c in.

@@ -387,9 +387,9 @@ func TestServer_KnowsTheClient(t *testing.T) {
 func TestServer_LimitsConnections(t *testing.T) {
 	t.Run("per address", func(t *testing.T) {
 		o := options(handlerFunc(echo))
-		o.MaxConnectionsPerIP = 1
-		o.PerIPOverrides = map[string]int{"127.0.0.1": 2}
+		o.SendBuffer, o.ReceiveBuffer = 100<<10, 100<<10
 		s, addr := startTCP(t, o)
+		s.SetLimits(0, 1, map[string]int{"127.0.0.1": 2})
 		a, b := dial(t, addr), dial(t, addr)
 		a.send(ping(1))
 		a.wantCorr(1)

@@ -156,7 +156,7 @@ func (w *sweeper) judge(c *conn, now int64, short limits) (fate, error) {
 	age := now - at>>phaseBits
 	switch at & (1<<phaseBits - 1) {
 	case phaseIdle:
-		if age > ticks(o.IdleTimeout) {
+		if o.IdleTimeout > 0 && age > ticks(o.IdleTimeout) {
 			return fateIdle, errIdle
 		}
 	case phaseFrame:

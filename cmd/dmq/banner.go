@@ -32,9 +32,9 @@ func (a *app) facts(c *config.Config, at bound) facts {
 		f.durable = "the operating system decides when records reach the disk (log.flush.interval.messages is not 1)"
 	}
 	f.insecure = "no TLS and no login; only this machine can connect"
-	for _, l := range c.Listeners {
-		if !l.Loopback() {
-			f.insecure = "no TLS and no login: whoever can reach " + l.Addr() + " can read, write and delete everything"
+	for i, l := range c.Listeners {
+		if !l.Loopback() && i < len(at.kafka) {
+			f.insecure = "no TLS and no login: whoever can reach " + at.kafka[i] + " can read, write and delete everything"
 		}
 	}
 	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && !(config.Listener{Host: host}).Loopback() {
@@ -55,9 +55,11 @@ func (a *app) bannerStart(c *config.Config, o nodeOptions) {
 
 // bannerReady is shown when clients are served.
 func (a *app) bannerReady(f facts, took time.Duration, o nodeOptions) {
-	address := ""
-	if f.kafka != "127.0.0.1:9092" {
-		address = " -b " + strings.Split(f.kafka, ", ")[0]
+	address := reachable(strings.Split(f.kafka, ", ")[0])
+	if address == "127.0.0.1:9092" || address == "localhost:9092" {
+		address = "" // the default of --brokers
+	} else {
+		address = " -b " + address
 	}
 	a.say("%sReady in %s\n", a.sign("✅ "), took.Round(time.Millisecond))
 	a.say("   Kafka       %s   try:  echo hello | dmq produce greetings%s\n", a.paint(a.err, bold, f.kafka), address)
@@ -70,6 +72,18 @@ func (a *app) bannerReady(f facts, took time.Duration, o nodeOptions) {
 		warning = "Developer mode: "
 	}
 	a.say("%s%s\n", a.sign("⚠️ "), a.paint(a.err, yellow, warning+f.insecure))
+}
+
+// reachable is an address of this machine to connect to, where a node listens on every interface.
+func reachable(bound string) string {
+	host, port, err := net.SplitHostPort(bound)
+	if err != nil {
+		return bound
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // sign is a marker where the terminal can show one.

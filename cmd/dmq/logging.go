@@ -169,6 +169,9 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
 	kept := make([]slog.Attr, 0, len(attrs))
 	for _, attr := range attrs {
+		if h.o.format == "console" && (attr.Key == "node" || attr.Key == "node_id") {
+			continue // a console shows one node
+		}
 		if attr.Key != "component" {
 			kept = append(kept, attr)
 			continue
@@ -238,8 +241,9 @@ func marker(level slog.Level, event string) string {
 		return "⚠️"
 	}
 	words := map[string]string{
-		"start": "🚀", "discover": "🔍", "connect": "📡", "register": "📝", "create": "📝", "load": "📥", "heartbeat": "💓", "election": "🗳️", "leader": "🎖️",
-		"change": "🔄", "notify": "📢", "rebuild": "🔧", "recover": "🔧", "timeout": "⏱️", "fast": "⚡", "apply": "🎯", "done": "✅", "ready": "✅", "stop": "👋",
+		"start": "🚀", "discover": "🔍", "connect": "📡", "register": "📝", "create": "📝", "created": "📝", "begun": "📝", "load": "📥", "opened": "📥", "heartbeat": "💓",
+		"election": "🗳️", "leader": "🎖️", "active": "🎖️", "change": "🔄", "changed": "🔄", "notify": "📢", "rebuild": "🔧", "recover": "🔧", "recovered": "🔧", "timeout": "⏱️",
+		"fast": "⚡", "apply": "🎯", "done": "✅", "ready": "✅", "closed": "✅", "stop": "👋", "signal": "👋", "stopped": "👋",
 	}
 	for _, word := range slices.Backward(strings.Split(event, ".")) {
 		if m, ok := words[word]; ok {

@@ -81,8 +81,11 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 		at.admin = adminServer.Addr().String()
 	}
 	f, took := a.facts(c, at), time.Since(began)
-	logger.InfoContext(ctx, "Transitioning from RECOVERY to RUNNING", slog.String("event", "node.ready"), slog.String("kafka", f.kafka), slog.String("admin", f.admin),
-		slog.String("durability", f.durable), slog.String("insecure", f.insecure), slog.Duration("dur", took))
+	ready := []slog.Attr{slog.String("event", "node.ready")}
+	if !console { // else the banner tells
+		ready = append(ready, slog.String("kafka", f.kafka), slog.String("admin", f.admin), slog.String("durability", f.durable), slog.String("insecure", f.insecure), slog.Duration("dur", took))
+	}
+	logger.LogAttrs(ctx, slog.LevelInfo, "Transitioning from RECOVERY to RUNNING", ready...)
 	if console {
 		a.bannerReady(f, took, o)
 	}

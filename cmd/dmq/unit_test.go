@@ -261,8 +261,8 @@ func TestFacts_SayWhatIsInsecure(t *testing.T) {
 	if f := a.facts(load(), bound{kafka: []string{"127.0.0.1:9092"}, admin: "127.0.0.1:9091"}); f.insecure != "no TLS and no login; only this machine can connect" || f.admin != "http://127.0.0.1:9091" || !strings.HasPrefix(f.durable, "every acknowledged record") {
 		t.Errorf("%+v", f)
 	}
-	f := a.facts(load("listeners=PLAINTEXT://:9092", "dmq.admin.listen=:9091", "log.flush.interval.messages=9223372036854775807"), bound{})
-	if f.insecure != "no TLS and no login: whoever can reach :9092 can read, write and delete everything; the admin port is open to the network too" || !strings.HasPrefix(f.durable, "the operating system decides") {
+	f := a.facts(load("listeners=PLAINTEXT://:9092", "dmq.admin.listen=:9091", "log.flush.interval.messages=9223372036854775807"), bound{kafka: []string{"[::]:9092"}})
+	if f.insecure != "no TLS and no login: whoever can reach [::]:9092 can read, write and delete everything; the admin port is open to the network too" || !strings.HasPrefix(f.durable, "the operating system decides") {
 		t.Errorf("%+v", f)
 	}
 }

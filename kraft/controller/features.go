@@ -52,6 +52,7 @@ func (d *decider) updateFeatures(v *view, req *kmsg.UpdateFeaturesRequest) (deci
 		if req.Version <= 1 {
 			result := kmsg.NewUpdateFeaturesResponseResult()
 			result.Feature = u.Feature
+			result.ErrorMessage = new("NONE") // Kafka's text of no error
 			resp.Results = append(resp.Results, result)
 		}
 	}
@@ -75,6 +76,9 @@ func (d *decider) updateFeature(v *view, u *kmsg.UpdateFeaturesRequestFeatureUpd
 	}
 	if reason := d.unsupported(v, u.Feature, level); reason != "" {
 		return nil, refuse(reason)
+	}
+	if _, ok := d.features[u.Feature]; !ok { // level 0 of a feature that nobody has
+		return nil, refuse(fmt.Sprintf("Feature %s not found.", u.Feature))
 	}
 	switch {
 	case level < current && u.UpgradeType == upgrade:

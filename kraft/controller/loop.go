@@ -297,6 +297,7 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 func (c *Controller) describeQuorum(req *kmsg.DescribeQuorumRequest, now time.Time) kmsg.Response {
 	resp := kmsg.NewPtrDescribeQuorumResponse()
 	resp.Version = req.Version
+	resp.ErrorMessage = new("") // not null, as Kafka has it
 	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataTopic || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 0 {
 		for _, t := range req.Topics {
 			rt := kmsg.NewDescribeQuorumResponseTopic()
@@ -331,6 +332,7 @@ func failedQuorum(partition int32, kind errcode.Kind) kmsg.DescribeQuorumRespons
 // describePartition describes the quorum as its leader sees it. Kafka's offsets are of the next record.
 func describePartition(s kraft.Status, nowMillis int64) kmsg.DescribeQuorumResponseTopicPartition {
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
+	p.ErrorMessage = new("")
 	p.LeaderID = int32(s.Leader)
 	p.LeaderEpoch = int32(s.Term)
 	p.HighWatermark = s.CommitIndex + 1

@@ -75,6 +75,7 @@ func failedTopic(name string, err error) kmsg.CreateTopicsResponseTopic {
 	t.Topic = name
 	t.ErrorCode, t.ErrorMessage = errcode.Of(err), errcode.Message(err)
 	t.NumPartitions, t.ReplicationFactor = -1, -1
+	t.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // empty, not null
 	return t
 }
 
@@ -322,11 +323,17 @@ func (d *decider) createPartitions(v *view, req *kmsg.CreatePartitionsRequest) (
 		t := kmsg.NewCreatePartitionsResponseTopic()
 		t.Topic = name
 		t.ErrorCode, t.ErrorMessage = errcode.Of(err), errcode.Message(err)
+		if errcode.KindOf(err) == errcode.KindUnknownTopicOrPartition {
+			t.ErrorMessage = nil // Kafka has no words for it here
+		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	count := make(map[string]int)
 	for i := range req.Topics {
 		count[req.Topics[i].Topic]++
+	}
+	if err := checkAdditionalTotal(v, req, count); err != nil {
+		return decision{}, err
 	}
 	brokers := v.placeable()
 	var records []metadata.Record
@@ -339,10 +346,7 @@ func (d *decider) createPartitions(v *view, req *kmsg.CreatePartitionsRequest) (
 			}
 			continue
 		}
-		added, err := morePartitions(v, brokers, t, maxRecords-len(records))
-		if err != nil && errcode.KindOf(err) == errcode.KindPolicyViolation {
-			return decision{}, err
-		}
+		added, err := morePartitions(v, brokers, t)
 		add(t.Topic, err)
 		records = append(records, added...)
 	}
@@ -352,8 +356,22 @@ func (d *decider) createPartitions(v *view, req *kmsg.CreatePartitionsRequest) (
 	return decision{records: records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }
 
+func checkAdditionalTotal(v *view, req *kmsg.CreatePartitionsRequest, count map[string]int) error {
+	total := int64(0)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if topic := v.img.Topics[t.Topic]; topic != nil && count[t.Topic] == 1 {
+			total += max(0, int64(t.Count)-int64(len(topic.Partitions)))
+		}
+	}
+	if total > maxPartitions {
+		return errcode.New(errcode.KindPolicyViolation, "Excessively large number of additional partitions per request.")
+	}
+	return nil
+}
+
 // morePartitions decides one topic of CreatePartitions. It raises the leader counts in brokers by what it places.
-func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartitionsRequestTopic, room int) ([]metadata.Record, error) {
+func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartitionsRequestTopic) ([]metadata.Record, error) {
 	topic := v.img.Topics[t.Topic]
 	if topic == nil {
 		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition}
@@ -386,9 +404,6 @@ func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartition
 			placed = append(placed, replicas)
 		}
 	} else {
-		if additional > room {
-			return nil, errcode.New(errcode.KindPolicyViolation, "Unable to perform excessively large batch operation.")
-		}
 		var err error
 		if placed, err = placement.Place(slices.Clone(brokers), additional, int16(factor)); err != nil {
 			return nil, err

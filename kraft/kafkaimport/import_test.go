@@ -27,8 +27,8 @@ import (
 var options = kafkaimport.Options{NodeID: 1, MetadataVersion: image.FeatureRange{Min: 7, Max: 33}}
 
 // kafka is what Apache Kafka 4.4.0 left behind: see testdata/README.md.
-func kafka(t testing.TB) fstest.MapFS {
-	t.Helper()
+func kafka(tb testing.TB) fstest.MapFS {
+	tb.Helper()
 	dir := os.DirFS("testdata/kafka-4.4.0")
 	files := fstest.MapFS{}
 	for _, name := range must(fs.Glob(dir, "*")) {
@@ -232,15 +232,15 @@ func (s *script) add(key, version byte, body ...[]byte) *script {
 	return s
 }
 
-func (s *script) files(t testing.TB, from int64) fstest.MapFS {
-	t.Helper()
+func (s *script) files(tb testing.TB, from int64) fstest.MapFS {
+	tb.Helper()
 	var log []byte
 	for i, r := range s.records {
 		b := records.NewBuilder(records.BuilderOptions{})
 		b.Append(0, nil, r)
 		batch, err := b.Bytes()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		batch.SetBaseOffset(from + int64(i))
 		log = append(log, batch...)

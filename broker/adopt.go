@@ -21,26 +21,28 @@ import (
 // bootstrapRecords is what a new cluster begins with: the feature levels and whatever the log directories hold from before.
 // It runs once in the life of a cluster, so a directory is adopted at most once.
 func (n *node) bootstrapRecords(ctx context.Context) ([]metadata.Record, error) {
-	records := []metadata.Record{&metadata.FeatureLevelRecord{Name: metadataVersion, Level: maxMetadataVersion}}
-	found, err := findPartitions(n.cfg.FS, n.props.LogDirs)
-	if err != nil || len(found) == 0 {
-		return records, err
-	}
-	adopted, err := n.importKafka(ctx)
+	records, err := n.importKafka(ctx) // with Kafka's own feature level
 	if err != nil {
 		return nil, err
 	}
-	if adopted == nil {
-		adopted = adoptFolders(found, n.props.NodeID)
-		n.logger.WarnContext(ctx, "adopted topics from their folders: retention and cleaning are off for them until set (dmq topic config set)",
-			slog.String("event", "adopt.folders"), slog.Int("partitions", len(found)))
+	if records == nil {
+		found, err := findPartitions(n.cfg.FS, n.props.LogDirs)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			n.logger.WarnContext(ctx, "adopted topics from their folders: retention and cleaning are off for them until set (dmq topic config set)",
+				slog.String("event", "adopt.folders"), slog.Int("partitions", len(found)))
+		}
+		records = append([]metadata.Record{&metadata.FeatureLevelRecord{Name: metadataVersion, Level: maxMetadataVersion}},
+			adoptFolders(found, n.props.NodeID)...)
 	}
-	for _, r := range adopted {
+	for _, r := range records {
 		if t, ok := r.(*metadata.TopicRecord); ok {
 			n.logger.InfoContext(ctx, "adopted topic", slog.String("event", "adopt.topic"), slog.String("topic", t.Name), slog.String("topic_id", t.ID.String()))
 		}
 	}
-	return append(records, adopted...), nil
+	return records, nil
 }
 
 // partitionFolder is a partition that a log directory holds.

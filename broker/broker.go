@@ -30,6 +30,7 @@ type Config struct {
 	Properties *config.Config
 
 	Logger    *slog.Logger      // nil: discard
+	Version   string            // of the program, for metrics; empty: that of the module
 	LogLevels handler.LogLevels // how the BROKER_LOGGER resource changes levels; nil: it is empty
 
 	// The seams. Nil values take the operating system's.

@@ -25,6 +25,7 @@ import (
 	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
 	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/log/checkpoint"
 	"github.com/distributedmq/dmq/log/logdir"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -58,6 +59,7 @@ type node struct {
 	requests    *metrics.Requests
 	incarnation protocol.TopicID // of this run of the broker
 	background  sync.WaitGroup   // the controller's loop and the heartbeats
+	dead        atomic.Bool      // the metadata log failed
 	cancel      context.CancelCauseFunc
 	cleanup     []func() error // what undoes the steps made so far, for a start that fails and for close
 }
@@ -86,10 +88,13 @@ func startNode(ctx context.Context, cfg Config, props *config.Config, stopped fu
 	return n, nil
 }
 
-// fatal is called when the node must not go on: the metadata log or its store failed.
+// fatal is called when the metadata log or its store failed. It tells the owner, who must end the process, and never
+// returns: raft would go on where what is on disk is unknown.
 func (n *node) fatal(err error) {
-	n.logger.Error("the node cannot go on", slog.String("event", "node.fatal"), slog.Any("err", err))
+	n.dead.Store(true)
+	n.logger.Error("the metadata log failed: this process must end", slog.String("event", "node.fatal"), slog.Any("err", err))
 	n.stopped(err)
+	select {}
 }
 
 // openQuorum comes first: everything else needs the metadata.
@@ -103,6 +108,9 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 		return err
 	}
 	n.incarnation = incarnation
+	if identity.NodeID != checkpoint.NoNode {
+		n.props = n.props.WithNodeID(identity.NodeID)
+	}
 	clusterID := identity.ClusterID
 	if clusterID == "" {
 		clusterID = n.props.ClusterIDHint
@@ -127,7 +135,12 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the metadata quorum: %w", err)
 	}
-	n.onClose(n.quorum.Close)
+	n.onClose(func() error {
+		if n.dead.Load() { // the store's goroutine stands still in fatal, so nothing below can be joined
+			return nil
+		}
+		return n.quorum.Close()
+	})
 	return nil
 }
 
@@ -202,6 +215,7 @@ func (n *node) startController(_, run context.Context) error {
 			NumPartitions:            n.props.NumPartitions,
 			DefaultReplicationFactor: n.props.DefaultReplicationFactor,
 			SessionTimeout:           n.props.BrokerSessionTimeout,
+			DisableTopicDeletion:     !n.props.DeleteTopicEnable,
 		},
 		Logger:        n.logger,
 		Rand:          n.cfg.Rand,
@@ -214,7 +228,7 @@ func (n *node) startController(_, run context.Context) error {
 	n.background.Go(func() {
 		err := n.control.Run(ctx)
 		if err != nil && ctx.Err() == nil {
-			n.fatal(fmt.Errorf("controller: %w", err))
+			n.stopped(fmt.Errorf("controller: %w", err))
 		}
 		done <- err
 	})
@@ -265,7 +279,7 @@ func (n *node) dynamic(img *image.Image) config.Dynamic {
 }
 
 // startReplicas hosts the partitions that the metadata assigns to this broker. Logs are opened when they are first used.
-func (n *node) startReplicas(ctx, _ context.Context) error {
+func (n *node) startReplicas(ctx, run context.Context) error {
 	replicas := replica.New(replica.Options{
 		NodeID: n.props.NodeID,
 		Logs:   n.logs,
@@ -278,7 +292,14 @@ func (n *node) startReplicas(ctx, _ context.Context) error {
 	if err := n.quorum.Barrier(ctx); err != nil {
 		return fmt.Errorf("wait for the metadata: %w", err)
 	}
-	return replicas.Reconcile(ctx)
+	// Comparing every folder with the metadata takes a while with many partitions, and nothing waits for it: a folder of
+	// another topic's incarnation is also noticed when it is first used.
+	n.background.Go(func() {
+		if err := replicas.Reconcile(run); err != nil && run.Err() == nil {
+			n.logger.ErrorContext(run, "compare the log directories with the metadata", slog.Any("err", err))
+		}
+	})
+	return nil
 }
 
 func (n *node) minISR(topic string) int {
@@ -318,7 +339,7 @@ func (n *node) startServers(_, _ context.Context) error {
 		Data: handler.Data{
 			Replicas:    n.replicas.Load(),
 			LogDirs:     n.logs,
-			Sessions:    fetchsession.New(fetchsession.Options{Slots: int(n.props.FetchSessionCacheSlots), Rand: random}),
+			Sessions:    fetchsession.New(fetchsession.Options{Slots: slots(n.props.FetchSessionCacheSlots), Rand: random}),
 			BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
 			Topics:      n.topics,
 		},
@@ -333,18 +354,20 @@ func (n *node) startServers(_, _ context.Context) error {
 	n.controllerServer = n.newServer(l, protocol.ScopeController, gate)
 	n.onClose(n.controllerServer.Close)
 	n.controllerServer.Serve(n.sockets.controller)
+	n.quorum.Subscribe(n)
 	return nil
 }
 
+// slots is how many fetch sessions there may be; 0 in the configuration means none.
+func slots(configured int32) int {
+	if configured == 0 {
+		return -1
+	}
+	return int(configured)
+}
+
 func (n *node) newServer(l config.Listener, scope protocol.Scope, gate *listener.Gate) *listener.Server {
-	limit := int(n.props.MaxConnections)
-	if own, ok := n.props.MaxConnectionsByListener[l.Name]; ok {
-		limit = min(limit, int(own))
-	}
-	perIP := make(map[string]int, len(n.props.MaxConnectionsPerIPOf))
-	for host, most := range n.props.MaxConnectionsPerIPOf {
-		perIP[host] = int(most)
-	}
+	limit, perIP, overrides := connectionLimits(n.props, l.Name)
 	return listener.New(listener.Options{
 		Name:                l.Name,
 		Scope:               scope,
@@ -354,8 +377,8 @@ func (n *node) newServer(l config.Listener, scope protocol.Scope, gate *listener
 		Gate:                gate,
 		MaxRequestBytes:     int(n.props.SocketRequestMaxBytes),
 		MaxConnections:      limit,
-		MaxConnectionsPerIP: int(n.props.MaxConnectionsPerIP),
-		PerIPOverrides:      perIP,
+		MaxConnectionsPerIP: perIP,
+		PerIPOverrides:      overrides,
 		IdleTimeout:         n.props.ConnectionsMaxIdle,
 	})
 }
@@ -376,6 +399,33 @@ func (n *node) newLifecycle() *lifecycle {
 		applied:  func() int64 { return n.quorum.Image().Version },
 		offline:  func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Offline }) },
 		logger:   n.logger.With(slog.String("component", "lifecycle")),
+	}
+}
+
+// connectionLimits are max.connections, max.connections.per.ip and its overrides for one listener.
+func connectionLimits(props *config.Config, listenerName string) (all, perIP int, overrides map[string]int) {
+	all = int(props.MaxConnections)
+	if own, ok := props.MaxConnectionsByListener[listenerName]; ok {
+		all = min(all, int(own))
+	}
+	overrides = make(map[string]int, len(props.MaxConnectionsPerIPOf))
+	for host, most := range props.MaxConnectionsPerIPOf {
+		overrides[host] = int(most)
+	}
+	return all, int(props.MaxConnectionsPerIP), overrides
+}
+
+// Publish applies dynamic broker properties that concern the listeners (image.Publisher).
+func (n *node) Publish(d *image.Delta) {
+	for r := range d.ChangedConfigs {
+		if r.Type != image.ResourceBroker {
+			continue
+		}
+		props := n.props.WithDynamic(n.dynamic(d.Next))
+		for i, s := range n.clients {
+			s.SetLimits(connectionLimits(props, n.props.Listeners[i].Name))
+		}
+		return
 	}
 }
 

@@ -96,7 +96,7 @@ type collector struct{ b *Broker }
 func (collector) Describe(chan<- *prometheus.Desc) {} // which series exist depends on what the broker hosts
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	s := metrics.Sources{Build: build(), Ready: c.b.ready}
+	s := metrics.Sources{Build: build(c.b.cfg.Version), Ready: c.b.ready}
 	if n := c.b.running.Load(); n != nil {
 		n.sources(&s)
 	}
@@ -107,13 +107,16 @@ func (b *Broker) ready() bool {
 	return !slices.ContainsFunc(b.Checks(), func(c Check) bool { return c.Check() != nil })
 }
 
-func build() metrics.Build {
-	out := metrics.Build{Version: "unknown"}
+func build(version string) metrics.Build {
+	out := metrics.Build{Version: version}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return out
 	}
-	out.Version, out.GoVersion = info.Main.Version, info.GoVersion
+	out.GoVersion = info.GoVersion
+	if version == "" {
+		out.Version = info.Main.Version
+	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			out.Revision = s.Value

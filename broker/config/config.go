@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/distributedmq/dmq/protocol"
@@ -82,6 +83,24 @@ type Value struct {
 
 // Schema returns the table the configuration was read with.
 func (c *Config) Schema() *Schema { return c.schema }
+
+// WithNodeID returns the configuration under the node id that the data directories name. An id that some source sets stays:
+// whether it fits the directories is for them to say.
+func (c *Config) WithNodeID(id protocol.NodeID) *Config {
+	_, set := c.set["node.id"]
+	_, old := c.set["broker.id"]
+	if set || old || c.NodeID == id {
+		return c
+	}
+	next := *c
+	next.NodeID = id
+	next.defaults = maps.Clone(c.defaults)
+	if next.defaults == nil {
+		next.defaults = make(map[string]string)
+	}
+	next.defaults["node.id"] = strconv.Itoa(int(id))
+	return &next
+}
 
 // Keys lists the broker properties that some source sets, sorted.
 func (c *Config) Keys() []string { return slices.Sorted(maps.Keys(c.set)) }

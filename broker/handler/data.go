@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +78,41 @@ func (d *dataHandler) register(t map[int16]serveFunc) {
 	t[key(kmsg.DeleteRecords)] = reply(d.serveDeleteRecords)
 	t[key(kmsg.DescribeProducers)] = reply(d.serveDescribeProducers)
 	t[key(kmsg.DescribeLogDirs)] = reply(d.serveDescribeLogDirs)
+}
+
+// topicKey names a topic of a request, by name or by id.
+type topicKey struct {
+	name string
+	id   protocol.TopicID
+}
+
+// mergeTopics puts the topics that a request names more than once under their first mention, as Kafka's answers have them.
+// It is nearly always nothing to do, which costs nothing for few topics.
+func mergeTopics[T any](topics []T, same func(a, b *T) bool, key func(*T) topicKey, merge func(into, from *T)) []T {
+	const few = 16
+	var index map[topicKey]int
+	if len(topics) > few {
+		index = make(map[topicKey]int, len(topics))
+	}
+	find := func(kept []T, t *T) int {
+		if index != nil {
+			if i, ok := index[key(t)]; ok {
+				return i
+			}
+			index[key(t)] = len(kept)
+			return -1
+		}
+		return slices.IndexFunc(kept, func(o T) bool { return same(&o, t) })
+	}
+	kept := topics[:0]
+	for i := range topics {
+		if at := find(kept, &topics[i]); at >= 0 {
+			merge(&kept[at], &topics[i])
+		} else {
+			kept = append(kept, topics[i])
+		}
+	}
+	return kept
 }
 
 // leaderHints collects where the leaders are that an answer names (KIP-951).

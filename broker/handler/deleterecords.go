@@ -26,6 +26,11 @@ func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Reques
 	defer cancel()
 	resp := kmsg.NewPtrDeleteRecordsResponse()
 	img := d.h.images.Image()
+	type topic = kmsg.DeleteRecordsRequestTopic
+	req.Topics = mergeTopics(req.Topics,
+		func(a, b *topic) bool { return a.Topic == b.Topic },
+		func(t *topic) topicKey { return topicKey{name: t.Topic} },
+		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	for i := range req.Topics {
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = req.Topics[i].Topic
@@ -36,7 +41,9 @@ func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Reques
 			out.LowWatermark, out.ErrorCode = low, errcode.Of(err)
 			t.Partitions = append(t.Partitions, out)
 		}
-		resp.Topics = append(resp.Topics, t)
+		if len(t.Partitions) > 0 {
+			resp.Topics = append(resp.Topics, t)
+		}
 	}
 	return resp
 }

@@ -30,6 +30,11 @@ const debugReplica = -2
 //   - v10 timeout, for look-ups in tiered storage, which there are none of
 func (d *dataHandler) serveListOffsets(_ context.Context, _ *listener.Request, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	resp := kmsg.NewPtrListOffsetsResponse()
+	type topic = kmsg.ListOffsetsRequestTopic
+	req.Topics = mergeTopics(req.Topics,
+		func(a, b *topic) bool { return a.Topic == b.Topic },
+		func(t *topic) topicKey { return topicKey{name: t.Topic} },
+		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	mentions := make(map[protocol.TopicPartition]int)
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
@@ -47,10 +52,16 @@ func (d *dataHandler) serveListOffsets(_ context.Context, _ *listener.Request, r
 				t.Partitions = append(t.Partitions, d.listOffset(req, tp, p))
 			case n > 1:
 				mentions[tp] = 0 // answered once
+				if !isolationKnown(req.IsolationLevel) {
+					t.Partitions = append(t.Partitions, listedOffset(p.Partition, errcode.KindUnknown))
+					break
+				}
 				t.Partitions = append(t.Partitions, listedOffset(p.Partition, errcode.KindInvalidRequest))
 			}
 		}
-		resp.Topics = append(resp.Topics, t)
+		if len(t.Partitions) > 0 {
+			resp.Topics = append(resp.Topics, t)
+		}
 	}
 	return resp
 }
@@ -64,6 +75,9 @@ func listedOffset(partition int32, kind errcode.Kind) kmsg.ListOffsetsResponseTo
 }
 
 func (d *dataHandler) listOffset(req *kmsg.ListOffsetsRequest, tp protocol.TopicPartition, p *kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
+	if !isolationKnown(req.IsolationLevel) {
+		return listedOffset(p.Partition, errcode.KindUnknown)
+	}
 	if !timestampServed(p.Timestamp, req.Version) {
 		return listedOffset(p.Partition, errcode.KindUnsupportedVersion)
 	}

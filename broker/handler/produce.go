@@ -28,7 +28,7 @@ const adminClientID = "__admin_client"
 //   - exactly one batch of magic 2 per partition, else INVALID_RECORD; an incomplete batch behind it is ignored
 //   - acks other than -1, 0 and 1: INVALID_REQUIRED_ACKS for each partition
 //   - acks=0 has no answer; after an error the connection is closed, so that the client asks for metadata
-//   - a partition named twice is appended to once, with what came last
+//   - a partition named twice is appended to once, with what came last; a topic named twice is answered once
 //   - internal topics: INVALID_TOPIC_EXCEPTION, except for the client id __admin_client
 //
 // The answer of a request may come later; meanwhile the next request of its connection is served:
@@ -86,6 +86,7 @@ type produceCall struct {
 // produceOutcome is what becomes of one partition: refused with code, or appended as parts[part].
 type produceOutcome struct {
 	code    int16
+	err     error // why it was refused, where there is more to say than the code
 	part    int32 // -1: refused
 	dropped bool  // a later mention of the partition counts
 	bytes   int
@@ -104,6 +105,7 @@ func newProduceCall(d *dataHandler, r *listener.Request, req *kmsg.ProduceReques
 
 // recycle gives the call back. What it points to must not stay alive.
 func (c *produceCall) recycle() {
+	clear(c.outcomes)
 	clear(c.parts)
 	clear(c.hints.nodes)
 	d := c.d
@@ -115,6 +117,11 @@ func (c *produceCall) recycle() {
 
 // plan decides for each partition whether it is appended to.
 func (c *produceCall) plan(img *image.Image, h protocol.RequestHeader) {
+	type topic = kmsg.ProduceRequestTopic
+	c.req.Topics = mergeTopics(c.req.Topics,
+		func(a, b *topic) bool { return a.Topic == b.Topic && a.TopicID == b.TopicID },
+		func(t *topic) topicKey { return topicKey{t.Topic, t.TopicID} },
+		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	for i := range c.req.Topics {
 		t := &c.req.Topics[i]
 		topic, unknown := producedTopic(img, t, h.Version)
@@ -146,7 +153,7 @@ func producedTopic(img *image.Image, t *kmsg.ProduceRequestTopic, version int16)
 
 // admit checks what can be checked without the log.
 func (c *produceCall) admit(out *produceOutcome, topic *image.Topic, p *kmsg.ProduceRequestTopicPartition, h protocol.RequestHeader) {
-	batch, kind := producedBatch(p.Records, h.Version)
+	batch, kind, err := producedBatch(p.Records, h.Version)
 	switch acks := c.req.Acks; {
 	case kind != errcode.KindNone:
 	case acks != -1 && acks != 0 && acks != 1:
@@ -161,7 +168,7 @@ func (c *produceCall) admit(out *produceOutcome, topic *image.Topic, p *kmsg.Pro
 		kind = errcode.KindInvalidTxnState
 	}
 	if kind != errcode.KindNone {
-		out.code = int16(kind)
+		out.code, out.err = int16(kind), err
 		return
 	}
 	part := replica.Append{
@@ -176,24 +183,24 @@ func (c *produceCall) admit(out *produceOutcome, topic *image.Topic, p *kmsg.Pro
 }
 
 // producedBatch makes Kafka's checks of what a Produce may carry for one partition (ProduceRequest.validateRecords).
-func producedBatch(b []byte, version int16) (records.Batch, errcode.Kind) {
+func producedBatch(b []byte, version int16) (records.Batch, errcode.Kind, error) {
 	batch, rest, err := records.Split(b)
 	switch {
 	case errors.Is(err, records.ErrShort), errors.Is(err, records.ErrLegacy):
-		return nil, errcode.KindInvalidRecord
+		return nil, errcode.KindInvalidRecord, nil
 	case err != nil:
-		return nil, errcode.KindOf(err)
+		return nil, errcode.KindOf(err), err
 	case version < 7 && batch.Codec() == compress.Zstd:
-		return nil, errcode.KindUnsupportedCompressionType
+		return nil, errcode.KindUnsupportedCompressionType, nil
 	}
 	if len(rest) > 0 {
 		if _, _, err = records.Split(rest); err == nil || errors.Is(err, records.ErrLegacy) {
-			return nil, errcode.KindInvalidRecord
+			return nil, errcode.KindInvalidRecord, nil
 		} else if !errors.Is(err, records.ErrShort) {
-			return nil, errcode.KindOf(err)
+			return nil, errcode.KindOf(err), err
 		}
 	}
-	return batch, errcode.KindNone
+	return batch, errcode.KindNone, nil
 }
 
 // fewParts is how many partitions are searched one by one for a second mention.

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/replica"
@@ -19,24 +20,20 @@ func (c *produceCall) encode() *listener.Encoded {
 	e := listener.NewEncoded()
 	e.Grow(c.sizeHint(), 0)
 	w := producedWriter{dst: e.Head, version: c.req.Version}
-	w.len(len(c.req.Topics))
-	next := 0
+	topics, next := 0, 0
 	for i := range c.req.Topics {
-		t := &c.req.Topics[i]
-		if w.version >= 13 {
-			w.dst = append(w.dst, t.TopicID[:]...)
-		} else {
-			w.string(t.Topic)
+		n := len(c.req.Topics[i].Partitions)
+		if countKept(c.outcomes[next:next+n]) > 0 {
+			topics++
 		}
-		outcomes := c.outcomes[next : next+len(t.Partitions)]
-		next += len(t.Partitions)
-		w.len(countKept(outcomes))
-		for j := range outcomes {
-			if !outcomes[j].dropped {
-				c.encodePartition(&w, t.Partitions[j].Partition, &outcomes[j])
-			}
-		}
-		w.noTags()
+		next += n
+	}
+	w.len(topics)
+	next = 0
+	for i := range c.req.Topics {
+		n := len(c.req.Topics[i].Partitions)
+		c.encodeTopic(&w, &c.req.Topics[i], c.outcomes[next:next+n])
+		next += n
 	}
 	w.dst = kbin.AppendInt32(w.dst, 0) // throttle
 	if w.version >= 9 {
@@ -64,6 +61,26 @@ func countKept(outcomes []produceOutcome) int {
 		}
 	}
 	return n
+}
+
+// encodeTopic writes a topic, unless it has no partitions.
+func (c *produceCall) encodeTopic(w *producedWriter, t *kmsg.ProduceRequestTopic, outcomes []produceOutcome) {
+	kept := countKept(outcomes)
+	if kept == 0 {
+		return
+	}
+	if w.version >= 13 {
+		w.dst = append(w.dst, t.TopicID[:]...)
+	} else {
+		w.string(t.Topic)
+	}
+	w.len(kept)
+	for i := range outcomes {
+		if !outcomes[i].dropped {
+			c.encodePartition(w, t.Partitions[i].Partition, &outcomes[i])
+		}
+	}
+	w.noTags()
 }
 
 // refused is the result of a partition that never got to the log.
@@ -109,7 +126,7 @@ func (c *produceCall) encodePartition(w *producedWriter, index int32, out *produ
 // produceMessage is the text for the errors that the records are to blame for; the others clients heal by themselves.
 func produceMessage(out *produceOutcome, res *replica.AppendResult, code int16) *string {
 	if out.part < 0 {
-		return nil
+		return errcode.Message(out.err)
 	}
 	switch errcode.Kind(code) {
 	case errcode.KindInvalidRecord, errcode.KindInvalidTimestamp, errcode.KindCorruptMessage, errcode.KindMessageTooLarge,

@@ -163,9 +163,7 @@ func (q *Quorum) start() (err error) {
 	}
 	c := q.raftConfig()
 	if q.o.Bootstrap {
-		self := hraft.Server{ID: c.LocalID, Address: q.trans.LocalAddr(), Suffrage: hraft.Voter}
-		err := hraft.BootstrapCluster(c, q.o.Store, q.o.Store, q.o.Store.Snapshots(), q.trans, hraft.Configuration{Servers: []hraft.Server{self}})
-		if err != nil && !errors.Is(err, hraft.ErrCantBootstrap) {
+		if err := q.bootstrap(c); err != nil {
 			return fmt.Errorf("bootstrap the metadata quorum: %w", err)
 		}
 	}
@@ -185,6 +183,35 @@ func (q *Quorum) start() (err error) {
 		return false // there is no channel: the filter has done the work
 	}))
 	return nil
+}
+
+// bootstrap makes this node the sole voter of an empty store. hraft.BootstrapCluster writes the term and then the first
+// entry, and after a crash in between refuses for ever; here the first entry decides.
+func (q *Quorum) bootstrap(c *hraft.Config) error {
+	last, err := q.o.Store.LastIndex()
+	if err != nil {
+		return err
+	}
+	list, err := q.o.Store.Snapshots().List()
+	if err != nil || last > 0 || len(list) > 0 {
+		return err // nil: it exists
+	}
+	term, err := q.o.Store.GetUint64([]byte("CurrentTerm"))
+	if err != nil && err.Error() != "not found" {
+		return err
+	}
+	if term > 1 {
+		return fmt.Errorf("the store is empty but has seen term %d of another quorum, whose other members may still know its metadata; "+
+			"give this node the configuration of that quorum, or an empty directory", term)
+	}
+	if err := q.o.Store.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+		return err
+	}
+	self := hraft.Server{ID: c.LocalID, Address: q.trans.LocalAddr(), Suffrage: hraft.Voter}
+	return q.o.Store.StoreLog(&hraft.Log{
+		Index: 1, Term: 1, Type: hraft.LogConfiguration,
+		Data: hraft.EncodeConfiguration(hraft.Configuration{Servers: []hraft.Server{self}}),
+	})
 }
 
 // checkReach refuses a log that does not begin where the newest snapshot ends: raft would panic, or begin with nothing.

@@ -286,6 +286,16 @@ func TestQuorum_SnapshotAndRestore(t *testing.T) {
 	check(t, n.Close())
 }
 
+func TestQuorum_DoesNotBootstrapAMemberOfAnother(t *testing.T) {
+	disk := raftstore.NewDisk()
+	s := must(disk.Open(quiet(), nil))
+	check(t, s.SetUint64([]byte("CurrentTerm"), 5))
+	check(t, s.Close())
+	if _, err := start(t, disk, nil); err == nil || !strings.Contains(err.Error(), "another quorum") {
+		t.Errorf("a node that voted elsewhere began its own quorum: %v", err)
+	}
+}
+
 func TestQuorum_RefusesGapAfterLostSnapshots(t *testing.T) {
 	disk := raftstore.NewDisk()
 	s := must(disk.Open(quiet(), nil))

@@ -47,6 +47,19 @@ func (d *Disk) FailWrites(fn func() error) {
 	d.fail = fn
 }
 
+// Corrupt flips a bit in the last value that match picks, as a failing disk might.
+func (d *Disk) Corrupt(match func(key, value []byte) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := len(d.keys) - 1; i >= 0; i-- {
+		if v := bytes.Clone(d.vals[i]); len(v) > 0 && match(d.keys[i], v) {
+			v[len(v)/2] ^= 1
+			d.vals[i] = v
+			return
+		}
+	}
+}
+
 func (d *Disk) find(key []byte) (int, bool) {
 	i := sort.Search(len(d.keys), func(i int) bool { return bytes.Compare(d.keys[i], key) >= 0 })
 	return i, i < len(d.keys) && bytes.Equal(d.keys[i], key)

@@ -311,7 +311,7 @@ func TestStore_SetsDamagedSnapshotAside(t *testing.T) {
 	takeSnapshot(t, s, 10, 300_000)
 	takeSnapshot(t, s, 20, 300_000)
 	check(t, s.DeleteRange(1, 20))
-	raftstore.FlipBit(disk, 'd', true)
+	disk.Corrupt(func(key, _ []byte) bool { return key[0] == 'd' })
 	list := must(s.Snapshots().List())
 	if _, _, err := s.Snapshots().Open(list[0].ID); !errors.Is(err, raftstore.ErrDamaged) {
 		t.Fatalf("a damaged snapshot opens: %v", err)
@@ -332,11 +332,11 @@ func TestStore_ReportsDamage(t *testing.T) {
 	check(t, s.StoreLogs(entries(1, 3)))
 	check(t, s.SetUint64([]byte("LastVoteTerm"), 3))
 	check(t, s.Set([]byte("LastVoteCand"), []byte("1")))
-	raftstore.FlipBit(disk, 'l', false)
+	disk.Corrupt(func(key, _ []byte) bool { return key[0] == 'l' && key[8] == 1 })
 	if err := s.GetLog(1, new(hraft.Log)); !errors.Is(err, raftstore.ErrDamaged) {
 		t.Errorf("a damaged entry: %v", err)
 	}
-	raftstore.FlipBit(disk, 'v', false)
+	disk.Corrupt(func(key, _ []byte) bool { return key[0] == 'v' })
 	if _, err := disk.Open(quiet, fatal); !errors.Is(err, raftstore.ErrDamaged) {
 		t.Errorf("a damaged vote: %v", err)
 	}

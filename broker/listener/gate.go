@@ -31,8 +31,10 @@ type Gate struct {
 	poison bool // tests overwrite what is given back
 }
 
-// NewGate returns a gate of limit bytes.
-func NewGate(limit int64) *Gate { return &Gate{budget: budget{limit: limit}} }
+// NewGate returns a gate of limit bytes; 0: DefaultGateBytes.
+func NewGate(limit int64) *Gate {
+	return &Gate{budget: budget{limit: orDefault(limit, DefaultGateBytes)}}
+}
 
 // Used is the number of bytes held now.
 func (g *Gate) Used() int64 { return g.budget.used.Load() }

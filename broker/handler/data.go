@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -87,26 +86,31 @@ type topicKey struct {
 }
 
 // mergeTopics puts the topics that a request names more than once under their first mention, as Kafka's answers have them.
-// It is nearly always nothing to do, which costs nothing for few topics.
-func mergeTopics[T any](topics []T, same func(a, b *T) bool, key func(*T) topicKey, merge func(into, from *T)) []T {
+// There is nearly always nothing to do, which costs nothing for few topics.
+func mergeTopics[T any](topics []T, key func(*T) topicKey, merge func(into, from *T)) []T {
 	const few = 16
 	var index map[topicKey]int
 	if len(topics) > few {
 		index = make(map[topicKey]int, len(topics))
 	}
-	find := func(kept []T, t *T) int {
-		if index != nil {
-			if i, ok := index[key(t)]; ok {
-				return i
-			}
-			index[key(t)] = len(kept)
-			return -1
-		}
-		return slices.IndexFunc(kept, func(o T) bool { return same(&o, t) })
-	}
 	kept := topics[:0]
 	for i := range topics {
-		if at := find(kept, &topics[i]); at >= 0 {
+		k, at := key(&topics[i]), -1
+		if index != nil {
+			if first, ok := index[k]; ok {
+				at = first
+			} else {
+				index[k] = len(kept)
+			}
+		} else {
+			for j := range kept {
+				if key(&kept[j]) == k {
+					at = j
+					break
+				}
+			}
+		}
+		if at >= 0 {
 			merge(&kept[at], &topics[i])
 		} else {
 			kept = append(kept, topics[i])

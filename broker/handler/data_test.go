@@ -91,6 +91,18 @@ func TestListOffsets_Answers(t *testing.T) {
 			t.Errorf("v%d (-want +got):\n%s", version, diff)
 		}
 	}
+	req := listOffsets(11, timestampOf(0, -1), timestampOf(1, -1))
+	req.IsolationLevel = 2
+	req.Topics = append(req.Topics, kmsg.ListOffsetsRequestTopic{Topic: "empty"}, kmsg.ListOffsetsRequestTopic{
+		Topic: "orders", Partitions: []kmsg.ListOffsetsRequestTopicPartition{timestampOf(2, -1)},
+	})
+	topics := s.ask(req).(*kmsg.ListOffsetsResponse).Topics
+	want := []kmsg.ListOffsetsResponseTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsResponseTopicPartition{
+		listed(0, -1, -1, -1, -1), listed(1, -1, -1, -1, -1), listed(2, -1, -1, -1, -1),
+	}}}
+	if diff := cmp.Diff(want, topics, likeKmsg); diff != "" {
+		t.Errorf("isolation 2 (-want +got):\n%s", diff)
+	}
 	for _, tc := range []struct {
 		replica   int32
 		isolation int8

@@ -28,7 +28,6 @@ func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Reques
 	img := d.h.images.Image()
 	type topic = kmsg.DeleteRecordsRequestTopic
 	req.Topics = mergeTopics(req.Topics,
-		func(a, b *topic) bool { return a.Topic == b.Topic },
 		func(t *topic) topicKey { return topicKey{name: t.Topic} },
 		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	for i := range req.Topics {

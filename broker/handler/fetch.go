@@ -25,6 +25,8 @@ import (
 //     anything gives a whole batch whatever the limits
 //   - records up to the high watermark, or with read_committed up to the last stable offset; a follower's, to the log end
 //   - the fetch offset is out of range only below the log start and above the log end
+//   - an isolation level that does not exist, and a negative limit: UNKNOWN_SERVER_ERROR
+//   - partitions that were not read stand behind those that were
 //
 // When it is answered:
 //   - Case A: nothing can be read (unknown partitions only, session error), or max_wait is not positive: at once
@@ -39,8 +41,8 @@ import (
 //   - v16 leader and its address with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (KIP-951)
 //   - v17, v18 a follower's directory and high watermark, which are not used
 //
-// Differences from Apache Kafka: rack ids are ignored, there is no replica to prefer yet. Unknown partitions stand where
-// the request has them, not at the end.
+// Differences from Apache Kafka: rack ids are ignored, there is no replica to prefer yet. Batches are always whole: Kafka
+// cuts the last one off at the limit, for clients to drop.
 func (d *dataHandler) serveFetch(_ context.Context, r *listener.Request) listener.Response {
 	req, ok := r.Body.(*kmsg.FetchRequest)
 	if !ok {
@@ -52,12 +54,15 @@ func (d *dataHandler) serveFetch(_ context.Context, r *listener.Request) listene
 	if c.session.ErrorCode != 0 {
 		return c.sessionError(c.session.ErrorCode)
 	}
-	c.plan(img)
+	failed := c.plan(img)
 	if len(c.parts) == 0 {
 		return c.answer()
 	}
+	if !isolationKnown(req.IsolationLevel) {
+		return c.requestError(errcode.KindUnknown)
+	}
 	c.read()
-	if req.MaxWaitMillis <= 0 || d.replicas.Enough(c.opts, c.results) {
+	if failed || req.MaxWaitMillis <= 0 || d.replicas.Enough(c.opts, c.results) {
 		return c.answer()
 	}
 	c.closeRecords()
@@ -92,6 +97,8 @@ type fetchCall struct {
 	results  []replica.ReadResult    // parallel to parts
 	refusals []int16                 // parallel to session.Partitions: why one is not read, or 0
 	news     []fetchsession.Result   // parallel to session.Partitions
+	places   []int                   // parallel to session.Partitions: where in resp.Partitions
+	mustSend []bool                  // parallel to parts
 	resp     fetchResponse
 	hints    leaderHints
 
@@ -123,7 +130,7 @@ func (c *fetchCall) recycle() {
 	d := c.d
 	c.d, c.req, c.session, c.pending = nil, nil, nil, nil
 	c.asked, c.parts, c.results = c.asked[:0], c.parts[:0], c.results[:0]
-	c.refusals, c.news = c.refusals[:0], c.news[:0]
+	c.refusals, c.news, c.places, c.mustSend = c.refusals[:0], c.news[:0], c.places[:0], c.mustSend[:0]
 	c.resp = fetchResponse{Partitions: c.resp.Partitions[:0]}
 	c.hints = leaderHints{nodes: c.hints.nodes[:0]}
 	d.fetchCalls.Put(c)
@@ -178,21 +185,26 @@ func forgotten(img *image.Image, req *kmsg.FetchRequest) []protocol.TopicIDParti
 	return out
 }
 
-// plan sorts out the partitions that do not exist and says how the others are read.
-func (c *fetchCall) plan(img *image.Image) {
+// plan sorts out the partitions that cannot be read and says how the others are. failed says that the log would have refused
+// one, so that nothing is waited for.
+func (c *fetchCall) plan(img *image.Image) (failed bool) {
 	for i := range c.session.Partitions {
 		p := &c.session.Partitions[i]
 		switch {
-		case p.Topic == "":
+		case p.Topic == "" && c.req.Version >= 13:
 			c.refusals = append(c.refusals, int16(errcode.KindUnknownTopicID))
 			continue
 		case img.Partition(p.TopicPartition()) == nil:
 			c.refusals = append(c.refusals, int16(errcode.KindUnknownTopicOrPartition))
 			continue
+		case p.MaxBytes < 0 || c.req.MaxBytes < 0:
+			c.refusals = append(c.refusals, int16(errcode.KindUnknown))
+			failed = true
+			continue
 		}
 		c.refusals = append(c.refusals, 0)
 		c.parts = append(c.parts, replica.ReadPartition{
-			TopicIDPartition: p.TopicIDPartition, FetchOffset: p.FetchOffset, MaxBytes: max(int(p.MaxBytes), 0),
+			TopicIDPartition: p.TopicIDPartition, FetchOffset: p.FetchOffset, MaxBytes: int(p.MaxBytes),
 			CurrentLeaderEpoch: protocol.LeaderEpoch(p.CurrentLeaderEpoch), LastFetchedEpoch: protocol.LeaderEpoch(p.LastFetchedEpoch),
 		})
 	}
@@ -201,7 +213,11 @@ func (c *fetchCall) plan(img *image.Image) {
 		ReplicaID: c.replicaID, Isolation: isolationOf(c.replicaID, c.req.IsolationLevel),
 		MinBytes: min(int(c.req.MinBytes), most), MaxBytes: most,
 	}
+	return failed
 }
+
+// isolationKnown reports whether the level exists: 0 read_uncommitted, 1 read_committed.
+func isolationKnown(level int8) bool { return level == 0 || level == 1 }
 
 // futureReplica is the replica id of a broker that moves a log between its own directories.
 const futureReplica = -3
@@ -245,27 +261,29 @@ func (c *fetchCall) sessionError(code int16) listener.Response {
 	return resp.encode(c.req.Version)
 }
 
+// requestError answers a request that fails as a whole, and gives the call back. Before v13 every partition carries the code.
+func (c *fetchCall) requestError(kind errcode.Kind) listener.Response {
+	defer c.recycle()
+	resp := fetchResponse{ErrorCode: int16(kind), SessionID: c.req.SessionID}
+	if c.req.Version < 13 {
+		for i := range c.asked {
+			resp.Partitions = append(resp.Partitions, refusedPartition(&c.asked[i], int16(kind)))
+		}
+	}
+	return resp.encode(c.req.Version)
+}
+
+func refusedPartition(p *fetchsession.Partition, code int16) fetchedPartition {
+	out := newFetchedPartition(p.Topic, p.ID, p.Partition)
+	out.ErrorCode, out.Aborted = code, []abortedTransaction{}
+	return out
+}
+
 // answer makes the response of what was read and gives the call back.
 func (c *fetchCall) answer() listener.Response {
 	defer c.recycle()
 	c.hints.img, c.hints.listenerName = c.d.h.images.Image(), c.listenerName
-	next := 0
-	for i := range c.session.Partitions {
-		p := &c.session.Partitions[i]
-		out := newFetchedPartition(p.Topic, p.ID, p.Partition)
-		mustSend := false
-		if code := c.refusals[i]; code != 0 {
-			out.ErrorCode, out.Aborted = code, []abortedTransaction{}
-		} else {
-			mustSend = c.fill(&out, &c.results[next])
-			next++
-		}
-		c.resp.Partitions = append(c.resp.Partitions, out)
-		c.news = append(c.news, fetchsession.Result{
-			HighWatermark: out.HighWatermark, LogStartOffset: out.LogStartOffset, RecordBytes: sizeOf(out.Records),
-			ErrorCode: out.ErrorCode, MustSend: mustSend,
-		})
-	}
+	c.collect()
 	c.resp.Nodes = c.hints.nodes
 	session := c.session.Finish(time.Now(), c.news)
 	if session.ErrorCode != 0 {
@@ -275,9 +293,38 @@ func (c *fetchCall) answer() listener.Response {
 	}
 	c.resp.SessionID = session.SessionID
 	for i, omit := range session.Omit {
-		c.resp.Partitions[i].Omit = omit
+		c.resp.Partitions[c.places[i]].Omit = omit
 	}
 	return c.resp.encode(c.req.Version)
+}
+
+// collect turns the results into partitions of the response, first those that were read, and into news for the session.
+func (c *fetchCall) collect() {
+	for i := range c.results {
+		out := newFetchedPartition(c.parts[i].Topic, c.parts[i].ID, c.parts[i].Partition)
+		c.mustSend = append(c.mustSend, c.fill(&out, &c.results[i]))
+		c.resp.Partitions = append(c.resp.Partitions, out)
+	}
+	read := 0
+	for i := range c.session.Partitions {
+		place, mustSend := len(c.resp.Partitions), false
+		if code := c.refusals[i]; code != 0 {
+			out := refusedPartition(&c.session.Partitions[i], code)
+			if errcode.Kind(code) == errcode.KindUnknown {
+				out.Aborted = nil // as after a read
+			}
+			c.resp.Partitions = append(c.resp.Partitions, out)
+		} else {
+			place, mustSend = read, c.mustSend[read]
+			read++
+		}
+		out := &c.resp.Partitions[place]
+		c.places = append(c.places, place)
+		c.news = append(c.news, fetchsession.Result{
+			HighWatermark: out.HighWatermark, LogStartOffset: out.LogStartOffset, RecordBytes: sizeOf(out.Records),
+			ErrorCode: out.ErrorCode, MustSend: mustSend,
+		})
+	}
 }
 
 func sizeOf(r listener.Region) int {

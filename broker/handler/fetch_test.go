@@ -115,10 +115,10 @@ func TestFetch_Reads(t *testing.T) {
 			if diff := cmp.Diff(want, resp.Topics[0].Partitions[0], likeKmsg); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
-			if p := resp.Topics[1].Partitions[0]; p.ErrorCode != unknown || p.HighWatermark != -1 || p.AbortedTransactions == nil || len(p.RecordBatches) > 0 {
+			if p := resp.Topics[2].Partitions[0]; p.ErrorCode != unknown || p.HighWatermark != -1 || p.AbortedTransactions == nil || len(p.RecordBatches) > 0 {
 				t.Errorf("unknown topic: %+v", p)
 			}
-			if p := resp.Topics[2].Partitions[0]; p.ErrorCode != 0 || p.HighWatermark != 20 || len(p.RecordBatches) > 0 || p.AbortedTransactions != nil {
+			if p := resp.Topics[1].Partitions[0]; p.ErrorCode != 0 || p.HighWatermark != 20 || len(p.RecordBatches) > 0 || p.AbortedTransactions != nil {
 				t.Errorf("nothing new: %+v", p)
 			}
 			if p := resp.Topics[3].Partitions[0]; p.ErrorCode != kerr.UnknownTopicOrPartition.Code || p.Partition != 3 {
@@ -151,8 +151,8 @@ func TestFetch_Options(t *testing.T) {
 			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: 100, MaxBytes: 100},
 		},
 		{
-			"negative", func(r *kmsg.FetchRequest) { r.MaxBytes, r.MinBytes = -1, -5 },
-			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 0},
+			"negative min bytes", func(r *kmsg.FetchRequest) { r.MinBytes = -5 },
+			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 1 << 20},
 		},
 		{
 			"follower", func(r *kmsg.FetchRequest) { r.ReplicaState.ID, r.IsolationLevel = 2, 1 },
@@ -236,6 +236,44 @@ func TestFetch_Errors(t *testing.T) {
 		}
 		if got[2].ErrorCode != 0 || !cmp.Equal(got[2].DivergingEpoch, diverging, likeKmsg) {
 			t.Errorf("v%d: %+v", version, got[2])
+		}
+	}
+}
+
+// TestFetch_BadRequests: what Kafka answers with UNKNOWN_SERVER_ERROR.
+func TestFetch_BadRequests(t *testing.T) {
+	for version := int16(4); version <= 18; version++ {
+		f := fetched{topic: "orders"}
+		if version >= 13 {
+			f = fetched{id: ordersID}
+		}
+		for name, edit := range map[string]func(*kmsg.FetchRequest){
+			"isolation":           func(r *kmsg.FetchRequest) { r.IsolationLevel = 2 },
+			"max bytes":           func(r *kmsg.FetchRequest) { r.MaxBytes = -1 },
+			"partition max bytes": func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].PartitionMaxBytes = -1 },
+		} {
+			s := newStack(t)
+			s.replicas.read = func(replica.ReadOptions, replica.ReadPartition) replica.ReadResult {
+				t.Errorf("v%d %s: read", version, name)
+				return readable("", nil)
+			}
+			req := fetch(version, f)
+			req.SessionID = 0
+			edit(req)
+			resp := s.ask(req).(*kmsg.FetchResponse)
+			whole := name == "isolation"
+			if got, want := resp.ErrorCode == -1, whole && version >= 7; got != want {
+				t.Errorf("v%d %s: %+v", version, name, resp)
+			}
+			if whole && version >= 13 {
+				if len(resp.Topics) > 0 {
+					t.Errorf("v%d %s: %+v", version, name, resp)
+				}
+				continue
+			}
+			if p := resp.Topics[0].Partitions[0]; p.ErrorCode != -1 || p.HighWatermark != -1 || (p.AbortedTransactions != nil) != whole {
+				t.Errorf("v%d %s: %+v", version, name, p)
+			}
 		}
 	}
 }

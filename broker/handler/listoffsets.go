@@ -22,6 +22,7 @@ const debugReplica = -2
 //   - a timestamp finds the first record that is not older, with its leader epoch; none: offset and timestamp -1
 //   - consumers see up to the high watermark, or with read_committed to the last stable offset; others to the log end
 //   - a partition named twice: INVALID_REQUEST, once
+//   - an isolation level that does not exist: UNKNOWN_SERVER_ERROR for every partition
 //   - a special timestamp the version does not have, and any other negative one: UNSUPPORTED_VERSION
 //
 // Version notes:
@@ -32,7 +33,6 @@ func (d *dataHandler) serveListOffsets(_ context.Context, _ *listener.Request, r
 	resp := kmsg.NewPtrListOffsetsResponse()
 	type topic = kmsg.ListOffsetsRequestTopic
 	req.Topics = mergeTopics(req.Topics,
-		func(a, b *topic) bool { return a.Topic == b.Topic },
 		func(t *topic) topicKey { return topicKey{name: t.Topic} },
 		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	mentions := make(map[protocol.TopicPartition]int)
@@ -48,14 +48,12 @@ func (d *dataHandler) serveListOffsets(_ context.Context, _ *listener.Request, r
 			p := &req.Topics[i].Partitions[j]
 			tp := protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}
 			switch n := mentions[tp]; {
+			case !isolationKnown(req.IsolationLevel):
+				t.Partitions = append(t.Partitions, listedOffset(p.Partition, errcode.KindUnknown))
 			case n == 1:
 				t.Partitions = append(t.Partitions, d.listOffset(req, tp, p))
 			case n > 1:
 				mentions[tp] = 0 // answered once
-				if !isolationKnown(req.IsolationLevel) {
-					t.Partitions = append(t.Partitions, listedOffset(p.Partition, errcode.KindUnknown))
-					break
-				}
 				t.Partitions = append(t.Partitions, listedOffset(p.Partition, errcode.KindInvalidRequest))
 			}
 		}
@@ -75,9 +73,6 @@ func listedOffset(partition int32, kind errcode.Kind) kmsg.ListOffsetsResponseTo
 }
 
 func (d *dataHandler) listOffset(req *kmsg.ListOffsetsRequest, tp protocol.TopicPartition, p *kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
-	if !isolationKnown(req.IsolationLevel) {
-		return listedOffset(p.Partition, errcode.KindUnknown)
-	}
 	if !timestampServed(p.Timestamp, req.Version) {
 		return listedOffset(p.Partition, errcode.KindUnsupportedVersion)
 	}

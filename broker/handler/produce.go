@@ -119,7 +119,6 @@ func (c *produceCall) recycle() {
 func (c *produceCall) plan(img *image.Image, h protocol.RequestHeader) {
 	type topic = kmsg.ProduceRequestTopic
 	c.req.Topics = mergeTopics(c.req.Topics,
-		func(a, b *topic) bool { return a.Topic == b.Topic && a.TopicID == b.TopicID },
 		func(t *topic) topicKey { return topicKey{t.Topic, t.TopicID} },
 		func(into, from *topic) { into.Partitions = append(into.Partitions, from.Partitions...) })
 	for i := range c.req.Topics {

@@ -51,7 +51,10 @@ func randomProduce(r *rand.Rand, version int16) (*produceCall, *kmsg.ProduceResp
 				resp.Brokers = append(resp.Brokers, kmsg.ProduceResponseBroker{NodeID: leader, Host: b.Endpoints[0].Host, Port: 9092, Rack: b.Rack})
 			}
 		}
-		c.req.Topics, resp.Topics = append(c.req.Topics, rt), append(resp.Topics, wt)
+		c.req.Topics = append(c.req.Topics, rt)
+		if len(wt.Partitions) > 0 {
+			resp.Topics = append(resp.Topics, wt)
+		}
 	}
 	return c, resp
 }

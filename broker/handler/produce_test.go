@@ -148,7 +148,14 @@ func TestProduce_Refuses(t *testing.T) {
 			resp := s.ask(req).(*kmsg.ProduceResponse)
 			want := kmsg.NewProduceResponseTopicPartition()
 			want.Partition, want.ErrorCode, want.BaseOffset, want.LogAppendTime, want.LogStartOffset = tc.p.partition, tc.want.Code, -1, -1, -1
-			if diff := cmp.Diff(want, resp.Topics[0].Partitions[0], likeKmsg); diff != "" {
+			got := resp.Topics[0].Partitions[0]
+			if tc.want == kerr.CorruptMessage && tc.version >= 8 { // what cannot be a batch is explained
+				if got.ErrorMessage == nil {
+					t.Error("no error message")
+				}
+				got.ErrorMessage = nil
+			}
+			if diff := cmp.Diff(want, got, likeKmsg); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if resp.Topics[0].TopicID != tc.p.id || resp.Topics[0].Topic != tc.p.topic {
@@ -209,6 +216,26 @@ func TestProduce_PartitionNamedTwiceCountsOnce(t *testing.T) {
 			if got, want := len(a.parts[i].Records), len(batch(t, 2*i+2)); got != want || resp.Topics[0].Partitions[i].Partition != int32(i) {
 				t.Errorf("partition %d: appended %d bytes, want the later %d", i, got, want)
 			}
+		}
+	}
+}
+
+// TestProduce_TopicNamedTwiceIsAnsweredOnce, and one without partitions not at all.
+func TestProduce_TopicNamedTwiceIsAnsweredOnce(t *testing.T) {
+	b := batch(t, 1)
+	for _, more := range []int{0, 30} {
+		s := newStack(t)
+		var a appended
+		s.replicas.append = a.append
+		parts := []produced{{topic: "orders", records: b}, {topic: "others", records: b}, {topic: "orders", partition: 1, records: b}}
+		for i := range more {
+			parts = append(parts, produced{topic: fmt.Sprintf("nope-%d", i), records: b})
+		}
+		req := produce(9, 1, parts...)
+		req.Topics = append(req.Topics, kmsg.ProduceRequestTopic{Topic: "empty"})
+		resp := s.ask(req).(*kmsg.ProduceResponse)
+		if len(resp.Topics) != 2+more || len(resp.Topics[0].Partitions) != 2 || resp.Topics[0].Partitions[1].Partition != 1 || len(a.parts) != 3 {
+			t.Errorf("%d topics: %+v", len(req.Topics), resp)
 		}
 	}
 }

@@ -101,10 +101,11 @@ func embedded(dir string) (*config.Config, error) {
 	if dir == "" {
 		return nil, errors.New("broker needs a data directory: set Config.Dir or Config.Properties")
 	}
-	props, _, err := config.Load(config.Sources{Set: []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + dir, "dmq.admin.listen="}})
+	props, _, err := config.Load(config.Sources{Set: []string{"listeners=PLAINTEXT://127.0.0.1:0", "dmq.admin.listen="}})
 	if err != nil {
 		return nil, fmt.Errorf("default configuration: %w", err)
 	}
+	props.LogDirs, props.MetadataLogDir = []string{dir}, dir // not through log.dirs, where a comma would separate two
 	return props, nil
 }
 

@@ -91,11 +91,11 @@ func TestExpectations_HaveReasons(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "expected.txt:1") {
 		t.Errorf("an entry without a reason: got %v, want an error that names the line", err)
 	}
-	list, err := parseExpectations("# note\nProduce* | *.ErrorMessage | ours says more\n")
+	list, err := parseExpectations("# note\nProduce* | *.ErrorMessage | <nil> | * | ours says more\n")
 	if err != nil || len(list) != 1 {
 		t.Fatalf("got %v, %v, want one entry", list, err)
 	}
-	if !list[0].matches(Difference{Case: "Produce/x v3", Path: "answer.Topics[0].ErrorMessage"}) || list[0].matches(Difference{Case: "Fetch", Path: "ErrorMessage"}) {
+	if !list[0].matches(Difference{Case: "Produce/x v3", Path: "answer.Topics[0].ErrorMessage", A: "<nil>", B: "x"}) || list[0].matches(Difference{Case: "Fetch", Path: "ErrorMessage"}) {
 		t.Error("the patterns do not match as they should")
 	}
 }

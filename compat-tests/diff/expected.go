@@ -12,13 +12,13 @@ var expectedText string
 
 // Expectation is one line of expected.txt: differences that are meant.
 type Expectation struct {
-	Case, Path string // patterns: * matches anything
-	Reason     string
+	Case, Path  string // patterns: * matches anything
+	Kafka, Ours string // what each answers, patterns too
+	Reason      string
 
-	line    int
-	casePat *regexp.Regexp
-	pathPat *regexp.Regexp
-	matched int
+	line     int
+	patterns [4]*regexp.Regexp
+	matched  int
 }
 
 // Expectations parses expected.txt.
@@ -31,12 +31,17 @@ func parseExpectations(text string) ([]*Expectation, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		parts := strings.SplitN(line, " | ", 3)
-		if len(parts) != 3 || strings.TrimSpace(parts[2]) == "" {
-			return nil, fmt.Errorf("expected.txt:%d: want \"case | field | reason\"", i+1)
+		parts := strings.SplitN(line, " | ", 5)
+		for j := range parts {
+			parts[j] = strings.TrimSpace(parts[j])
 		}
-		e := &Expectation{Case: strings.TrimSpace(parts[0]), Path: strings.TrimSpace(parts[1]), Reason: strings.TrimSpace(parts[2]), line: i + 1}
-		e.casePat, e.pathPat = glob(e.Case), glob(e.Path)
+		if len(parts) != 5 || parts[4] == "" {
+			return nil, fmt.Errorf("expected.txt:%d: want \"case | field | kafka | ours | reason\"", i+1)
+		}
+		e := &Expectation{Case: parts[0], Path: parts[1], Kafka: parts[2], Ours: parts[3], Reason: parts[4], line: i + 1}
+		for j := range e.patterns {
+			e.patterns[j] = glob(parts[j])
+		}
 		out = append(out, e)
 	}
 	return out, nil
@@ -44,9 +49,9 @@ func parseExpectations(text string) ([]*Expectation, error) {
 
 // glob compiles a pattern in which * matches anything.
 func glob(pattern string) *regexp.Regexp {
-	return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$")
+	return regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$")
 }
 
 func (e *Expectation) matches(d Difference) bool {
-	return e.casePat.MatchString(d.Case) && e.pathPat.MatchString(d.Path)
+	return e.patterns[0].MatchString(d.Case) && e.patterns[1].MatchString(d.Path) && e.patterns[2].MatchString(d.A) && e.patterns[3].MatchString(d.B)
 }

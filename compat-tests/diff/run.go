@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Options struct {
 	// Plant changes one field of B's answer in the first case, to prove that it is found.
 	Plant   bool
 	Dump    bool // print both transcripts of every case that runs
+	Summary bool // after the cases, print the differences that are not meant, grouped over versions
 	Verbose bool
 	Out     io.Writer
 }
@@ -53,6 +55,7 @@ func Run(o Options) (*report.Report, error) {
 	began := time.Now()
 	results := runAll(o, cases)
 	meant := 0
+	var rest []Difference
 	for i, c := range cases {
 		var unmeant []Difference
 		for _, d := range results[i] {
@@ -62,6 +65,7 @@ func Run(o Options) (*report.Report, error) {
 				unmeant = append(unmeant, d)
 			}
 		}
+		rest = append(rest, unmeant...)
 		r.Check(c.Name, func() error { return describe(unmeant) })
 	}
 	if o.Only == "" {
@@ -70,6 +74,9 @@ func Run(o Options) (*report.Report, error) {
 				r.Fail("expected.txt", fmt.Errorf("line %d matches nothing any more: %s | %s", e.line, e.Case, e.Path))
 			}
 		}
+	}
+	if o.Summary {
+		summarise(o.Out, rest)
 	}
 	fmt.Fprintf(o.Out, "diff: %d cases, %s against %s, %d differences that are meant, %s\n", len(cases), o.A.Name, o.B.Name, meant, time.Since(began).Round(time.Millisecond))
 	return r, nil
@@ -189,4 +196,26 @@ func dump(w io.Writer, name, broker string, entries []Entry) {
 		fmt.Fprintf(&text, "%s | %s | %s\n    %s\n", broker, name, e.Step, tree)
 	}
 	_, _ = io.WriteString(w, text.String())
+}
+
+var (
+	versionOfCase = regexp.MustCompile(` v-?\d+$`)
+	topicOfCase   = regexp.MustCompile(casePrefix + `\d+-`)
+)
+
+// summarise prints each kind of difference once, with how often and where it was seen first.
+func summarise(w io.Writer, ds []Difference) {
+	type kind struct{ name, path, a, b string }
+	seen := map[kind][]string{}
+	var order []kind
+	for _, d := range ds {
+		k := kind{versionOfCase.ReplaceAllString(d.Case, ""), topicOfCase.ReplaceAllString(d.Path, ""), topicOfCase.ReplaceAllString(d.A, ""), topicOfCase.ReplaceAllString(d.B, "")}
+		if seen[k] == nil {
+			order = append(order, k)
+		}
+		seen[k] = append(seen[k], strings.TrimSpace(versionOfCase.FindString(d.Case)))
+	}
+	for _, k := range order {
+		fmt.Fprintf(w, "SUM %s [%s] %s | kafka: %s | dmq: %s\n", k.name, strings.Join(slices.Compact(seen[k]), " "), k.path, k.a, k.b)
+	}
 }

@@ -23,7 +23,7 @@ type Target struct {
 }
 
 // answerTimeout ends the wait for an answer. Brokers answer or close within milliseconds; the cases that hold a request ask for less than this.
-const answerTimeout = 10 * time.Second
+const answerTimeout = 5 * time.Second
 
 // Entry is what one step of a case saw.
 type Entry struct {

@@ -93,12 +93,49 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 		if s.foreign(field, key) {
 			continue
 		}
+		if merged(m[key], element) {
+			continue
+		}
 		for n := 2; m[key] != nil; n++ {
 			key = fmt.Sprintf("%s#%d", strings.SplitN(key, "#", 2)[0], n)
 		}
 		m[key] = element
 	}
 	return m
+}
+
+// merged puts the partitions of an element into another one of the same topic, and tells whether it could: a topic may come in
+// several pieces, which says nothing.
+func merged(into, element any) bool {
+	a, ok := into.(map[string]any)
+	if !ok {
+		return false
+	}
+	b, ok := element.(map[string]any)
+	if !ok {
+		return false
+	}
+	if b["Partitions"] == "null" {
+		return true
+	}
+	x, ok := a["Partitions"].(keyed)
+	if !ok {
+		return false
+	}
+	y, ok := b["Partitions"].(keyed)
+	if !ok {
+		return false
+	}
+	for k, v := range y {
+		for key, n := k, 2; ; n++ {
+			if _, taken := x[key]; !taken {
+				x[key] = v
+				break
+			}
+			key = fmt.Sprintf("%s#%d", k, n)
+		}
+	}
+	return true
 }
 
 // identity names an element of an array by the first of identities that it has.

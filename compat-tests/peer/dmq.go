@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Binary builds dmq from the repository, or returns $DMQ_BIN when that is set.
@@ -42,19 +44,18 @@ func StartDMQ(ctx context.Context, bin string, o Options) (*Broker, error) {
 		AdminAddr:      fmt.Sprintf("127.0.0.1:%d", admin),
 	}
 	args := []string{"serve"}
-	for _, kv := range o.merged(map[string]string{
-		"listeners":                      "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
-		"advertised.listeners":           fmt.Sprintf("PLAINTEXT://%s:%d", o.Advertised, client),
-		"controller.listener.names":      "CONTROLLER",
-		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs":                       o.DataDir,
-		"dmq.admin.listen":               b.AdminAddr,
-	}) {
+	properties := oneNode(b, o.Advertised)
+	properties["dmq.admin.listen"] = b.AdminAddr
+	for _, kv := range o.merged(properties) {
+
 		args = append(args, "--set", kv)
 	}
 	b.command = func() *exec.Cmd {
 		cmd := exec.Command(bin, args...)
 		cmd.Dir = o.Dir
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { // dmq reads these as properties
+			return strings.HasPrefix(kv, "DMQ_") || strings.HasPrefix(kv, "KAFKA_")
+		})
 		return cmd
 	}
 	return b, b.start(ctx)

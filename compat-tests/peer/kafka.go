@@ -62,6 +62,25 @@ func (o *Options) merged(base map[string]string) []string {
 	return lines
 }
 
+// oneNode are the properties that make either broker a node of its own: the same for both, as far as both know them.
+func oneNode(b *Broker, advertised string) map[string]string {
+	_, port, _ := strings.Cut(b.Addr, ":")
+	return map[string]string{
+		"process.roles": "broker,controller", "node.id": "1",
+		"controller.quorum.voters":                         "1@" + b.ControllerAddr,
+		"listeners":                                        "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
+		"advertised.listeners":                             "PLAINTEXT://" + advertised + ":" + port,
+		"controller.listener.names":                        "CONTROLLER",
+		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"log.dirs":                                         b.DataDir,
+		"offsets.topic.replication.factor":                 "1",
+		"transaction.state.log.replication.factor":         "1",
+		"transaction.state.log.min.isr":                    "1",
+		"share.coordinator.state.topic.replication.factor": "1",
+		"share.coordinator.state.topic.min.isr":            "1",
+	}
+}
+
 // StartKafka starts a one-node Apache Kafka 4.4 (broker and controller in one) and returns when it answers.
 func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
 	if err := o.prepare(); err != nil {
@@ -83,20 +102,7 @@ func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
 		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
 	}
 	conf := filepath.Join(o.Dir, "kafka.properties")
-	lines := o.merged(map[string]string{
-		"process.roles": "broker,controller", "node.id": "1",
-		"controller.quorum.voters":                         "1@" + b.ControllerAddr,
-		"listeners":                                        "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
-		"advertised.listeners":                             fmt.Sprintf("PLAINTEXT://%s:%d", o.Advertised, client),
-		"controller.listener.names":                        "CONTROLLER",
-		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"log.dirs":                                         o.DataDir,
-		"offsets.topic.replication.factor":                 "1",
-		"transaction.state.log.replication.factor":         "1",
-		"transaction.state.log.min.isr":                    "1",
-		"share.coordinator.state.topic.replication.factor": "1",
-		"share.coordinator.state.topic.min.isr":            "1",
-	})
+	lines := o.merged(oneNode(b, o.Advertised))
 	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ func runDiff(ctx context.Context, args []string) (int, error) {
 	only := fs.String("run", "", "run the cases whose name matches this expression")
 	plant := fs.Bool("plant", false, "change one answer of the second broker: the run has to fail")
 	dump := fs.Bool("dump", false, "print what each broker answered")
+	summary := fs.Bool("summary", false, "print the kinds of differences at the end")
 	workers := fs.Int("workers", 4, "cases at a time")
 	verbose := fs.Bool("v", false, "print passed cases too")
 	if err := fs.Parse(args); err != nil {
@@ -44,7 +45,7 @@ func runDiff(ctx context.Context, args []string) (int, error) {
 		return diff.Target{Name: b.Kind, Addr: b.Addr, ControllerAddr: b.ControllerAddr, DataDir: b.DataDir}
 	}
 	r, err := diff.Run(diff.Options{
-		A: target(brokers[0]), B: target(brokers[1]), Only: *only, Workers: *workers, Plant: *plant, Dump: *dump, Verbose: *verbose,
+		A: target(brokers[0]), B: target(brokers[1]), Only: *only, Workers: *workers, Plant: *plant, Dump: *dump, Summary: *summary, Verbose: *verbose,
 		Expect: *a != *b, Out: os.Stdout,
 	})
 	if err != nil {

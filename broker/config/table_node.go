@@ -10,7 +10,7 @@ func nodeRows() []row {
 		{"server.max.startup.time.ms", tLong, maxLong, Medium, ReadOnly, atLeast(0), internal, "How long starting may take before the node gives up."},
 		{"unstable.api.versions.enable", tBool, "false", High, ReadOnly, anything(), internal, "Whether API versions still in development are served. None are here."},
 		{"unstable.feature.versions.enable", tBool, "false", High, ReadOnly, anything(), internal, "Whether feature levels still in development may be set. None exist here."},
-		{"config.providers", tList, "", Low, ClusterWide, distinct(listRule{empty: true, null: true}), on, "Names of sources for ${name:...} in values; each needs config.providers.<name>.class. env, file and dir work without being declared."},
+		{"config.providers", tList, "", Low, ClusterWide, anything(), on, "Names of sources for ${name:...} in values; each needs config.providers.<name>.class. env, file and dir work without being declared."},
 		{"background.threads", tInt, "10", High, ClusterWide, atLeast(1), off, "Threads for background work. Work here runs in goroutines that need no pool."},
 		{"num.io.threads", tInt, "8", High, ClusterWide, atLeast(1), off, "Threads that handle requests. Each connection handles its own here."},
 		{"num.network.threads", tInt, "3", High, ClusterWide, atLeast(1), off, "Threads that read and write sockets. Each connection handles its own here."},

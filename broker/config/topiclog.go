@@ -1,6 +1,9 @@
 package config
 
 import (
+	"strconv"
+	"strings"
+
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/protocol/compress"
 )
@@ -52,8 +55,16 @@ func (c *Config) TopicLog(overrides map[string]string, d Dynamic) commitlog.Conf
 	return out
 }
 
-// TopicMinISR returns a topic's min.insync.replicas.
+// TopicMinISR returns a topic's min.insync.replicas. It is asked for by every produce request that waits for all
+// replicas, so it reads only what it needs.
 func (c *Config) TopicMinISR(overrides map[string]string, d Dynamic) int32 {
-	n, _ := c.topicValues(overrides, c.merged(d))["min.insync.replicas"].(int64)
-	return int32(n)
+	const key = "min.insync.replicas" // the topic's and the broker's property have one name
+	for _, layer := range [...]map[string]string{overrides, d.Broker, d.Cluster} {
+		if text, ok := layer[key]; ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32); err == nil && n >= 1 {
+				return int32(n)
+			}
+		}
+	}
+	return c.MinInsyncReplicas
 }

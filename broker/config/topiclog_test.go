@@ -63,8 +63,23 @@ func TestTopicLog(t *testing.T) {
 			}
 		})
 	}
-	if got := c.TopicMinISR(map[string]string{"min.insync.replicas": "2"}, config.Dynamic{}); got != 2 {
-		t.Errorf("min.insync.replicas %d", got)
+	const key = "min.insync.replicas"
+	for _, tt := range []struct {
+		overrides map[string]string
+		dynamic   config.Dynamic
+		want      int32
+	}{
+		{nil, config.Dynamic{}, 1},
+		{map[string]string{key: " 2 "}, config.Dynamic{Broker: map[string]string{key: "3"}}, 2},
+		{nil, config.Dynamic{Broker: map[string]string{key: "3"}, Cluster: map[string]string{key: "4"}}, 3},
+		{map[string]string{key: "none"}, config.Dynamic{Broker: map[string]string{key: "0"}, Cluster: map[string]string{key: "4"}}, 4},
+	} {
+		if got := c.TopicMinISR(tt.overrides, tt.dynamic); got != tt.want {
+			t.Errorf("%v %v: min.insync.replicas %d, want %d", tt.overrides, tt.dynamic, got, tt.want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { c.TopicMinISR(map[string]string(nil), config.Dynamic{}) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

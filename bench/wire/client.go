@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/protocol/records"
+)
+
+const (
+	produceVersion = 9
+	fetchVersion   = 12
+)
+
+// client is one connection.
+type client struct {
+	nc  net.Conn
+	br  *bufio.Reader
+	buf []byte // of the last response
+}
+
+func connect(ctx context.Context, addr string) (*client, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{nc: nc, br: bufio.NewReaderSize(nc, 64<<10)}
+	hello := kmsg.NewPtrApiVersionsRequest()
+	_, err = c.call(hello)
+	return c, err
+}
+
+// call sends a request and reads its response.
+func (c *client) call(req kmsg.Request) (kmsg.Response, error) {
+	if _, err := c.nc.Write(frame(req)); err != nil {
+		return nil, err
+	}
+	return c.read(req.ResponseKind())
+}
+
+// read reads the next response.
+func (c *client) read(resp kmsg.Response) (kmsg.Response, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(c.br, size[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint32(size[:]))
+	if n > cap(c.buf) {
+		c.buf = make([]byte, n)
+	}
+	b := c.buf[:n]
+	if _, err := io.ReadFull(c.br, b); err != nil {
+		return nil, err
+	}
+	b = b[4:]
+	if resp.IsFlexible() && resp.Key() != 18 {
+		b = b[1:]
+	}
+	return resp, resp.ReadFrom(b)
+}
+
+func frame(req kmsg.Request) []byte {
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("wire")).AppendRequest(nil, req, 1)
+}
+
+// newBench makes the topic and waits until it can be used.
+func newBench(ctx context.Context, o *options) (*bench, error) {
+	c, err := connect(ctx, o.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.nc.Close()
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version, create.TimeoutMillis = 5, 10_000
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = o.topic, int32(o.partitions), 1
+	create.Topics = append(create.Topics, t)
+	if _, err := c.call(create); err != nil {
+		return nil, err
+	}
+	for ctx.Err() == nil {
+		meta := kmsg.NewPtrMetadataRequest()
+		meta.Version = 9
+		mt := kmsg.NewMetadataRequestTopic()
+		mt.Topic = &o.topic
+		meta.Topics = append(meta.Topics, mt)
+		got, err := c.call(meta)
+		if err != nil {
+			return nil, err
+		}
+		resp, ok := got.(*kmsg.MetadataResponse)
+		if ok && len(resp.Topics) == 1 && resp.Topics[0].ErrorCode == 0 && len(resp.Topics[0].Partitions) == o.partitions {
+			return &bench{o: o, done: make(chan struct{})}, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, ctx.Err()
+}
+
+// batch is one record batch of about n bytes.
+func batch(n, record int) ([]byte, error) {
+	b := records.NewBuilder(records.BuilderOptions{})
+	now := time.Now().UnixMilli()
+	value := make([]byte, record)
+	for i := range value {
+		value[i] = byte(i * 31)
+	}
+	for size := records.HeaderSize; size < n; size += record + 10 {
+		b.Append(now, nil, value[:min(record, n-size)])
+	}
+	return b.Bytes()
+}
+
+// produce sends requests, at most window ahead of their responses.
+func (b *bench) produce(ctx context.Context, index int) error {
+	c, err := connect(ctx, b.o.addr)
+	if err != nil {
+		return err
+	}
+	defer c.nc.Close()
+	raw, err := batch(b.o.batch, b.o.record)
+	if err != nil {
+		return err
+	}
+	var frames [][]byte
+	for first := index * b.o.batches; len(frames) < b.o.partitions; first += b.o.conns * b.o.batches {
+		req := kmsg.NewPtrProduceRequest()
+		req.Version, req.Acks, req.TimeoutMillis = produceVersion, int16(b.o.acks), 30_000
+		t := kmsg.NewProduceRequestTopic()
+		t.Topic = b.o.topic
+		for i := range b.o.batches {
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Partition, p.Records = int32((first+i)%b.o.partitions), raw
+			t.Partitions = append(t.Partitions, p)
+		}
+		req.Topics = append(req.Topics, t)
+		frames = append(frames, frame(req))
+	}
+	perRequest := int64(len(raw) * b.o.batches)
+	slots := make(chan struct{}, b.o.window)
+	sent := make(chan error, 1)
+	go func() {
+		defer close(slots)
+		for i := 0; ctx.Err() == nil && b.produced.Add(perRequest) <= int64(b.o.bytes); i++ {
+			slots <- struct{}{}
+			if _, err := c.nc.Write(frames[i%len(frames)]); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	for n := 0; ; n++ {
+		// A slot is freed when its response has come, so that the window is full all the time.
+		got, err := c.peek(slots)
+		if err != nil {
+			return err
+		}
+		if !got {
+			return <-sent
+		}
+		b.requests.Add(1)
+	}
+}
+
+// peek reads the response to the oldest request in flight, if there is one or is going to be one.
+func (c *client) peek(slots chan struct{}) (bool, error) {
+	resp := kmsg.NewPtrProduceResponse()
+	resp.Version = produceVersion
+	_, open := <-slots
+	if !open {
+		return false, nil
+	}
+	if _, err := c.read(resp); err != nil {
+		return false, err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return false, fmt.Errorf("produce to %s-%d: %w", t.Topic, p.Partition, err)
+			}
+		}
+	}
+	return true, nil
+}
+
+// fetch reads partitions from their beginning to their end, again and again until the bytes are done.
+func (b *bench) fetch(ctx context.Context, index int) error {
+	return b.consume(ctx, index, func(bool) bool { return b.fetched.Load() < int64(b.o.bytes) })
+}
+
+// tail follows the end of partitions until the producers are done and all is read.
+func (b *bench) tail(ctx context.Context, index int) error {
+	return b.consume(ctx, index, func(empty bool) bool {
+		select {
+		case <-b.done:
+			return !empty
+		default:
+			return true
+		}
+	})
+}
+
+func (b *bench) consume(ctx context.Context, index int, more func(empty bool) bool) error {
+	c, err := connect(ctx, b.o.addr)
+	if err != nil {
+		return err
+	}
+	defer c.nc.Close()
+	offsets := make(map[int32]int64)
+	for p := index; p < b.o.partitions; p += b.o.conns {
+		offsets[int32(p)] = 0
+	}
+	for empty := false; ctx.Err() == nil && more(empty); {
+		empty = true
+		for p := range offsets {
+			n, next, err := b.fetchOne(c, p, offsets[p])
+			if err != nil {
+				return err
+			}
+			if n == 0 && b.o.window > 0 {
+				next = b.rewind(next)
+			}
+			offsets[p] = next
+			empty = empty && n == 0
+			b.fetched.Add(int64(n))
+			b.requests.Add(1)
+		}
+	}
+	return nil
+}
+
+// rewind starts again at the beginning of a partition, unless producers are at work.
+func (b *bench) rewind(offset int64) int64 {
+	if b.produced.Load() > 0 {
+		return offset
+	}
+	return 0
+}
+
+func (b *bench) fetchOne(c *client, partition int32, offset int64) (n int, next int64, err error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = fetchVersion, 5, 1, int32(b.o.max)
+	req.SessionEpoch = -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic = b.o.topic
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, int32(b.o.max)
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	got, err := c.call(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	resp, ok := got.(*kmsg.FetchResponse)
+	if !ok || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, 0, fmt.Errorf("fetch of %s-%d: got another response", b.o.topic, partition)
+	}
+	rp := &resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+		return 0, 0, fmt.Errorf("fetch of %s-%d at %d: %w", b.o.topic, partition, offset, err)
+	}
+	next = offset
+	for rest := rp.RecordBatches; len(rest) >= records.HeaderSize; {
+		batch, more, err := records.Split(rest)
+		if err != nil {
+			return 0, 0, err
+		}
+		next, rest = batch.NextOffset(), more
+	}
+	return len(rp.RecordBatches), next, nil
+}

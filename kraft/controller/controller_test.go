@@ -278,6 +278,32 @@ func TestController_FencesSilentBrokers(t *testing.T) {
 	})
 }
 
+func TestController_ForgivesBrokersWhenItStoodStill(t *testing.T) {
+	l := startLive(t, raftstore.NewDisk(), func(o *controller.Options) { o.Settings.SessionTimeout = 500 * time.Millisecond })
+	epoch := l.register(t, 1, 1)
+	fenced := make(chan struct{}, 1)
+	l.quorum.Subscribe(image.PublisherFunc(func(d *image.Delta) {
+		if d.Next.Brokers[1].Fenced {
+			fenced <- struct{}{}
+		}
+	}))
+	block := make(chan struct{})
+	l.disk.FailWrites(func() error {
+		<-block
+		return nil
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { l.create(t, "slow") }) // the controller waits for the disk, nobody speaks for two session timeouts
+	<-time.After(time.Second)
+	close(block)
+	wg.Wait()
+	if hb := l.heartbeat(t, 1, epoch); hb.ErrorCode != 0 || hb.IsFenced || len(fenced) > 0 {
+		t.Errorf("the broker was fenced for the controller's silence: %+v", hb)
+	}
+	<-fenced // its own silence counts
+	check(t, l.stop())
+}
+
 func TestController_TimesOut(t *testing.T) {
 	l := startLive(t, raftstore.NewDisk(), nil)
 	l.register(t, 1, 1)

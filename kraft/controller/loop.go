@@ -138,6 +138,12 @@ func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view,
 				}
 				continue
 			case <-timer.C:
+				if now := time.Now(); now.Sub(at) > c.sessions.timeout/4 {
+					// This process stood still, and with it whatever reads the brokers' heartbeats: they get another session.
+					c.logger.Warn("controller overslept, sessions begin anew", slog.Duration("dur", now.Sub(at)))
+					c.sessions.renew(c.o.Quorum.Image(), now)
+					continue
+				}
 				batch = []*request{c.expiry(id)}
 			case r := <-c.requests:
 				batch = []*request{r}

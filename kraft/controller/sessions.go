@@ -43,6 +43,17 @@ func (s *sessions) reset(img *image.Image, now time.Time) {
 	}
 }
 
+// renew takes the unfenced brokers as heard of now.
+func (s *sessions) renew(img *image.Image, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, entry := range s.byID {
+		if b := img.Brokers[id]; b != nil && !b.Fenced {
+			entry.contact = now
+		}
+	}
+}
+
 // sync follows a committed image: new registrations begin a session, gone ones end it.
 func (s *sessions) sync(img *image.Image) {
 	s.mu.Lock()

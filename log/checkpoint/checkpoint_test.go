@@ -207,8 +207,16 @@ func TestPartitionMetadata(t *testing.T) {
 		t.Errorf("a missing file: got %v", err)
 	}
 	must(t, checkpoint.WritePartitionMetadata(fsys, "/", checkpoint.PartitionMetadata{TopicID: parseID(t, someID)}))
-	if got, want := text(t, fsys, "/partition.metadata"), "version: 0\ntopic_id: "+someID; got != want {
+	want := "version: 0\ntopic_id: " + someID
+	if got := text(t, fsys, "/partition.metadata"); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	must(t, fsys.MkdirAll("/new", 0o755))
+	must(t, fsys.SyncDir("/"))
+	must(t, checkpoint.CreatePartitionMetadata(fsys, "/new", checkpoint.PartitionMetadata{TopicID: parseID(t, someID)}))
+	must(t, fsys.SyncDir("/new"))
+	if got := text(t, fsys.CrashClone(vfs.CrashOptions{}), "/new/partition.metadata"); got != want {
+		t.Errorf("created: got %q, want %q", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,24 @@ func (r *textReader) value() (string, error) {
 
 // WritePartitionMetadata replaces the file in a partition's folder.
 func WritePartitionMetadata(fsys vfs.FS, dir string, m PartitionMetadata) error {
-	text := fmt.Sprintf("version: %d\ntopic_id: %s", m.Version, m.TopicID)
-	return vfs.WriteFileAtomic(fsys, filepath.Join(dir, PartitionMetadataFile), []byte(text))
+	return vfs.WriteFileAtomic(fsys, filepath.Join(dir, PartitionMetadataFile), m.encode())
+}
+
+// CreatePartitionMetadata writes the file into a folder that is new and holds no records. The caller then syncs the folder. It
+// spares a rename and with it a commit of the filesystem's journal; a crash may leave the file empty or torn, which does
+// no harm in a folder that is not in use yet.
+func CreatePartitionMetadata(fsys vfs.FS, dir string, m PartitionMetadata) (err error) {
+	f, err := fsys.OpenFile(filepath.Join(dir, PartitionMetadataFile), vfs.ReadWrite|vfs.Create|vfs.Trunc, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteAt(m.encode(), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (m PartitionMetadata) encode() []byte {
+	return fmt.Appendf(nil, "version: %d\ntopic_id: %s", m.Version, m.TopicID)
 }

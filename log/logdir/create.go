@@ -134,7 +134,10 @@ func (m *Manager) writeFolder(p *partition, id protocol.TopicID) error {
 	if err := m.o.FS.MkdirAll(p.path(), 0o755); err != nil {
 		return err
 	}
-	if err := checkpoint.WritePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id}); err != nil {
+	if err := checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id}); err != nil {
+		return err
+	}
+	if err := m.o.FS.SyncDir(p.path()); err != nil {
 		return err
 	}
 	return p.dir.names.sync(m.o.FS, p.dir.path)

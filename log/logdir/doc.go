@@ -38,7 +38,7 @@
 //	<topic>-<partition>.<32 hex digits>-future/     Kafka's copy in another directory, not finished: left alone
 //	__cluster_metadata-0/  __dmq_metadata-0/        metadata logs, not ours
 //
-// Lock order: partition.opMu → Manager.mu; partition.opMu → Log.mu; dir.checkpointMu → Manager.mu. Manager.mu is a leaf.
+// Lock order: partition.opMu → Log.mu → dir.checkpointMu → Manager.mu, which is a leaf.
 // opMu and checkpointMu are held across I/O: they serialise it for one partition and one directory.
 //
 // Errors: those about a dead or full directory carry KAFKA_STORAGE_ERROR; *commitlog.CorruptError says that one partition

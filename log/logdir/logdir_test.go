@@ -958,25 +958,30 @@ func TestDamagedPartition(t *testing.T) {
 
 func TestTopicIDs(t *testing.T) {
 	fsys := vfs.NewMem()
-	for _, name := range []string{"none-0", "bad-0", "good-0"} {
+	for _, name := range []string{"none-0", "bad-0", "good-0", "torn-0"} {
 		must(t, fsys.MkdirAll("/data/"+name, 0o755))
 	}
 	must(t, vfs.WriteFileAtomic(fsys, "/data/bad-0/partition.metadata", []byte("version: 0\ntopic_id: x")))
+	must(t, vfs.WriteFileAtomic(fsys, "/data/bad-0/00000000000000000000.log", batchOf(t, "x")))
+	must(t, vfs.WriteFileAtomic(fsys, "/data/torn-0/partition.metadata", []byte("version: 0\nto")))
 	must(t, checkpoint.WritePartitionMetadata(fsys, "/data/good-0", checkpoint.PartitionMetadata{TopicID: topicID(3)}))
 	m := open(t, fsys, nil)
 	defer m.Close(true, 1)
 	infos, err := m.Partitions(t.Context())
 	must(t, err)
-	if len(infos) != 3 || infos[0].Err == nil || infos[1].TopicID != topicID(3) || !infos[2].TopicID.IsZero() || infos[2].Err != nil {
+	if len(infos) != 4 || infos[0].Err == nil || infos[1].TopicID != topicID(3) || !infos[2].TopicID.IsZero() || infos[2].Err != nil ||
+		!infos[3].TopicID.IsZero() || infos[3].Err != nil {
 		t.Errorf("got %+v", infos)
 	}
 	_, _, err = m.Get(tp("bad", 0))
 	wantKind(t, "open a folder with a malformed id", err, errcode.KindKafkaStorageError)
-	_, err = m.Create(tp("none", 0), topicID(4)) // a folder without an id takes the one of the metadata
-	must(t, err)
-	meta, err := checkpoint.ReadPartitionMetadata(crash(fsys), "/data/none-0")
-	if err != nil || meta.TopicID != topicID(4) {
-		t.Errorf("got %+v %v", meta, err)
+	for _, topic := range []string{"none", "torn"} { // a folder without an id takes the one of the metadata
+		_, err = m.Create(tp(topic, 0), topicID(4))
+		must(t, err)
+		meta, err := checkpoint.ReadPartitionMetadata(crash(fsys), "/data/"+topic+"-0")
+		if err != nil || meta.TopicID != topicID(4) {
+			t.Errorf("got %+v %v", meta, err)
+		}
 	}
 }
 

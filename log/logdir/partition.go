@@ -134,7 +134,7 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark,
 		CleanShutdown: p.clean,
 		Syncer:        m.syncer, Files: m.files, TailCache: m.tail,
-		// Admit: d.admit,
+		Admit:  d.admit,
 		Failed: func(err error) { m.fail(d, err) },
 		Synced: func(endOffset int64) {
 			if d.failed.Load() == nil { // invariant 4: the log tells of a failure before it tells of a sync
@@ -147,12 +147,19 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 	}
 }
 
-// readTopicID reads partition.metadata unless that was done.
+// readTopicID reads partition.metadata unless that was done. A malformed one in a folder without records is what a crash
+// left of a creation, and is as good as none.
 func (m *Manager) readTopicID(p *partition) (protocol.TopicID, error) {
 	if id := p.topicID.Load(); id != nil {
 		return *id, nil
 	}
 	meta, err := checkpoint.ReadPartitionMetadata(m.o.FS, p.path())
+	var format *checkpoint.FormatError
+	if errors.As(err, &format) {
+		if records, rerr := m.holdsRecords(p); rerr == nil && !records {
+			err = nil
+		}
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return protocol.TopicID{}, err
 	}

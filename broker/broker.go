@@ -114,10 +114,10 @@ func embedded(dir string) (*config.Config, error) {
 func (b *Broker) Start(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch b.state {
-	case stateRunning:
+	if b.state == stateRunning {
 		return errors.New("broker is already running")
-	case stateClosed:
+	}
+	if b.state == stateClosed {
 		return ErrClosed
 	}
 	n, err := startNode(ctx, b.cfg, b.props, b.stopped)

@@ -37,23 +37,21 @@ func (n *node) importKafka(ctx context.Context) ([]metadata.Record, error) {
 func (n *node) reportImport(ctx context.Context, path string, res *kafkaimport.Result) {
 	n.logger.InfoContext(ctx, "adopted the metadata of Apache Kafka; its files are kept", slog.String("event", "adopt.kafka"), slog.String("dir", path),
 		slog.String("checkpoint", res.Checkpoint), slog.Int("topics", res.Topics), slog.Int("partitions", res.Partitions), slog.Int64("next_offset", res.NextOffset))
-	warn := func(msg string, attrs ...slog.Attr) {
-		n.logger.LogAttrs(ctx, slog.LevelWarn, msg, append(attrs, slog.String("event", "adopt.left"))...)
-	}
+	logger := n.logger.With(slog.String("event", "adopt.left"))
 	for what, count := range res.Skipped {
-		warn("not taken over from Apache Kafka: not served yet", slog.String("what", what), slog.Int("count", count))
+		logger.WarnContext(ctx, "not taken over from Apache Kafka: not served yet", slog.String("what", what), slog.Int("count", count))
 	}
 	if res.Reduced > 0 {
-		warn("replicas on other nodes were dropped: this is a cluster of one node", slog.Int("partitions", res.Reduced))
+		logger.WarnContext(ctx, "replicas on other nodes were dropped: this is a cluster of one node", slog.Int("partitions", res.Reduced))
 	}
 	for _, tp := range res.Foreign {
-		warn("partition has no replica on this node and stays without leader", slog.String("topic", tp.Topic), slog.Int("partition", int(tp.Partition)))
+		logger.WarnContext(ctx, "partition has no replica on this node and stays without leader", slog.String("topic", tp.Topic), slog.Int("partition", int(tp.Partition)))
 	}
 	for _, name := range res.Damaged {
-		warn("a snapshot of the metadata could not be read; an older one or the log took its place", slog.String("file", name))
+		logger.WarnContext(ctx, "a snapshot of the metadata could not be read; an older one or the log took its place", slog.String("file", name))
 	}
 	if res.Torn != "" {
-		warn("reading the metadata log ended early", slog.String("why", res.Torn))
+		logger.WarnContext(ctx, "reading the metadata log ended early", slog.String("why", res.Torn))
 	}
 }
 

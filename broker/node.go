@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -503,8 +504,8 @@ func (n *node) shutdown(ctx context.Context) error {
 func (n *node) close() error {
 	n.cancel(errStopping)
 	var errs []error
-	for i := len(n.cleanup) - 1; i >= 0; i-- {
-		errs = append(errs, n.cleanup[i]())
+	for _, undo := range slices.Backward(n.cleanup) {
+		errs = append(errs, undo())
 	}
 	n.cleanup = nil
 	n.background.Wait()

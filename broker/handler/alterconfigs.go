@@ -198,13 +198,11 @@ func (h *Handler) alterLoggers(in *kmsg.IncrementalAlterConfigsRequestResource, 
 	}
 	for i := range in.Configs {
 		c := &in.Configs[i]
-		err := error(nil)
+		set := func() error { return h.logLevels.ResetLevel(c.Name) }
 		if c.Op == kmsg.IncrementalAlterConfigOpSet {
-			err = h.logLevels.SetLevel(c.Name, *c.Value)
-		} else {
-			err = h.logLevels.ResetLevel(c.Name)
+			set = func() error { return h.logLevels.SetLevel(c.Name, *c.Value) }
 		}
-		if err != nil {
+		if err := set(); err != nil {
 			return fmt.Errorf("set the level of logger %s: %w", c.Name, err)
 		}
 	}

@@ -47,7 +47,7 @@ func (h *Handler) serveMetadata(ctx context.Context, r *listener.Request, req *k
 		return metadataError(req, kerr.InvalidRequest.Code)
 	}
 	if !all && h.config.AutoCreateTopics && (req.AllowAutoTopicCreation || req.Version < 4) {
-		img = h.autoCreate(ctx, r, img, names)
+		img = h.autoCreate(ctx, img, names)
 	}
 
 	for _, id := range unknownIDs {
@@ -124,7 +124,7 @@ func sortedTopics(img *image.Image) []string {
 }
 
 // autoCreate asks the controller for the missing topics with valid names and returns the image to answer from.
-func (h *Handler) autoCreate(ctx context.Context, r *listener.Request, img *image.Image, names []string) *image.Image {
+func (h *Handler) autoCreate(ctx context.Context, img *image.Image, names []string) *image.Image {
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version = 7
 	create.TimeoutMillis = int32(h.requestTimeout / time.Millisecond)

@@ -100,11 +100,13 @@ func round(ctx context.Context, b *peer.Broker, d *disk, n int, l *ledger) error
 	go func() { load(loadCtx, b.Addr, n, l); close(done) }()
 	err := underLoad(ctx, l)
 	if d != nil {
-		err = d.cut()
+		l.stopListening(true)
+		err = errors.Join(err, d.cut())
 	}
 	err = errors.Join(err, b.Kill())
 	stop()
 	<-done
+	l.stopListening(false)
 	if err != nil {
 		return err
 	}

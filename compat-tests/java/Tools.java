@@ -327,7 +327,7 @@ final class Tools {
         List<Path> logs;
         List<Path> indexes;
         try (Stream<Path> s = Files.walk(Path.of(dir), 2)) {
-            List<Path> files = s.filter(p -> !p.toString().contains("__cluster_metadata") && !p.getParent().toString().endsWith("-delete")).sorted().collect(Collectors.toList());
+            List<Path> files = s.filter(p -> !p.toString().contains("__cluster_metadata") && !p.toString().contains("__dmq_metadata") && !p.getParent().toString().endsWith("-delete")).sorted().collect(Collectors.toList());
             logs = files.stream().filter(p -> p.toString().endsWith(".log") && p.getParent().getFileName().toString().matches(".*-\\d+")).collect(Collectors.toList());
             indexes = files.stream().filter(p -> p.toString().endsWith("index") && p.getParent().getFileName().toString().matches(".*-\\d+")).collect(Collectors.toList());
         }

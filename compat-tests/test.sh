@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Everything that has to pass: `make test`. LONG=1 runs the long forms (20 power cuts): `make compat`.
+#
+#   install     what is missing, beside the Go tests (compat-tests/install.sh)
+#   go test     the tests of this repository, and that the lower rooms build for wasip1
+#   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
+#   proof       only with LONG=1: Kafka against Kafka shows no difference
+#   diff        the same bytes to Apache Kafka and to dmq, every answer compared
+#   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
+#   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
+#
+# Each part prints its own lines; the end is a table, one "N passed, N failed" line over all of them and, where a part could
+# not run on this machine, a last line that starts with NOT RUN.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+mkdir -p .cache
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0 table='' notrun=''
+
+# part NAME COMMAND...: runs the command, shows what it prints, and counts its closing lines, or go test's packages
+part() {
+  local name=$1 began=$SECONDS code p f
+  shift
+  echo "== $name"
+  "$@" 2>&1 | tee "$work/out"
+  code=${PIPESTATUS[0]}
+  p=$(grep -cE '^ok\s+\S*distributedmq' "$work/out")
+  f=$(grep -cE '^FAIL\s+\S*distributedmq' "$work/out")
+  while read -r a b; do
+    p=$((p + a)) f=$((f + b))
+  done < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$work/out")
+  [ "$code" = 0 ] || [ "$f" != 0 ] || f=1
+  [ "$code" != 0 ] || [ "$p" != 0 ] || grep -q '^NOT RUN' "$work/out" || { echo "FAIL $name: it tested nothing"; f=1; }
+  passed=$((passed + p)) failed=$((failed + f))
+  table+=$(printf '%-10s %6d passed %4d failed %5d s' "$name" "$p" "$f" $((SECONDS - began)))$'\n'
+  notrun+=$(grep '^NOT RUN' "$work/out")
+}
+
+gotest() {
+  go vet ./... && go test ./... && GOOS=wasip1 GOARCH=wasm go build ./protocol/... ./log/... ./kraft/... ./broker/... && (cd compat-tests && go vet ./... && go test ./...)
+}
+
+rounds=5
+[ -z "${LONG:-}" ] || rounds=20
+compat=.cache/bin/compat
+./compat-tests/install.sh >"$work/install" 2>&1 &
+installing=$!
+part "go test" gotest
+wait $installing || { failed=$((failed + 1)); echo "FAIL install"; }
+cat "$work/install"
+go build -trimpath -o .cache/bin/dmq ./cmd/dmq || { echo "FAIL build"; exit 1; }
+export DMQ_BIN=$PWD/.cache/bin/dmq
+
+part clients $compat smoke
+part diff $compat diff
+[ -z "${LONG:-}" ] || part proof $compat diff -b kafka
+part datadir $compat datadir
+part "kill -9" $compat kill -rounds "$rounds"
+part "power cut" $compat powercut -rounds "$rounds"
+
+echo
+echo "$table"
+echo "$passed passed, $failed failed"
+[ -z "$notrun" ] || echo "$notrun"
+[ "$failed" = 0 ]

@@ -94,7 +94,7 @@ func (l *Log) start(end int64) error {
 		return err
 	}
 	recovered := end
-	if !l.o.CleanShutdown {
+	if l.recovery.Checked > 0 {
 		var err error
 		if recovered, err = l.syncRecovered(end); err != nil {
 			return err
@@ -195,29 +195,23 @@ func (l *Log) loadProducers(end int64) error {
 	if err := l.producers.RemoveStraySnapshots(bases); err != nil {
 		return err
 	}
-	if err := l.reloadProducers(end); err != nil {
-		return err
-	}
-	return l.backfill()
+	return l.reloadProducers(end)
 }
 
-// syncRecovered makes durable what a killed process may have left in the page cache, and returns the recovery point. In
-// OS-flush mode nobody waits for that: the recovery point stays where it was.
+// syncRecovered makes durable what a killed process may have left in the page cache and what recovery has written, and
+// returns the recovery point. In OS-flush mode nobody waits for that: the recovery point stays where it was.
 func (l *Log) syncRecovered(end int64) (recoveryPoint int64, err error) {
-	if end <= l.o.RecoveryPoint {
-		return end, nil
-	}
-	list := l.list()
-	first := segmentFor(list, l.o.RecoveryPoint)
-	for _, s := range list[first:] {
+	checked := l.list()
+	checked = checked[len(checked)-min(len(checked), l.recovery.Checked):] // those are the last
+	for _, s := range checked {
 		s.MarkDirty()
 	}
 	if !l.o.Config.durable() {
-		l.sync.segments = append(l.sync.segments, list[first:len(list)-1]...)
+		l.sync.segments = append(l.sync.segments, checked[:max(0, len(checked)-1)]...)
 		l.sync.dir = true
-		return l.o.RecoveryPoint, nil
+		return min(end, l.o.RecoveryPoint), nil
 	}
-	for _, s := range list[first:] {
+	for _, s := range checked {
 		if err := s.SyncAll(); err != nil {
 			return 0, err
 		}

@@ -46,7 +46,9 @@ func (l *Log) recover() (end int64, err error) {
 		l.logger.Warn("the log was closed cleanly and is damaged at its end all the same", slog.Any("err", err))
 		end, err = l.recoverFrom(len(list) - 1)
 	} else {
-		end, err = l.recoverFrom(segmentFor(list, l.o.RecoveryPoint))
+		// A recovery point at the beginning of a segment does not say whether the roll before it was completed: the indexes of
+		// the segment before may not have been synced.
+		end, err = l.recoverFrom(segmentFor(list, l.o.RecoveryPoint-1))
 	}
 	if err != nil {
 		return 0, err
@@ -99,6 +101,8 @@ func (l *Log) recoverFrom(first int) (end int64, err error) {
 	if err := l.producersAt(list, first); err != nil {
 		return 0, err
 	}
+	// What the checkpoint says of these segments may be older or younger than they are: their batches know.
+	l.epochs.TruncateFromEnd(list[first].BaseOffset())
 	for i := first; i < len(list); i++ {
 		s := list[i]
 		before := s.Size()

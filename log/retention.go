@@ -144,10 +144,14 @@ func (l *Log) deleteFirst(n int) error {
 	return l.removeSegments(gone)
 }
 
-// removeSegments takes the files of segments that are in the list no more out of the way, and removes them later.
+// removeSegments takes the files of segments that are in the list no more out of the way, one by one and durably: if one came
+// back after a crash and its neighbour did not, the log would have a hole. They are removed later.
 func (l *Log) removeSegments(gone []*segment.Segment) error {
 	for _, s := range gone {
 		if err := s.MarkDeleted(); err != nil {
+			return err
+		}
+		if err := l.fs.SyncDir(l.o.Dir); err != nil {
 			return err
 		}
 		if err := l.producers.RemoveSnapshot(s.BaseOffset()); err != nil {

@@ -46,6 +46,8 @@ func (l *Log) truncate(offset int64) error {
 	if len(gone) > 0 {
 		list = slices.Clone(list[:keep+1])
 		l.segments.Store(&list)
+		gone = slices.Clone(gone)
+		slices.Reverse(gone) // from the end, so that no hole can come
 		if err := l.removeSegments(gone); err != nil {
 			return err
 		}
@@ -92,6 +94,9 @@ func (l *Log) reloadProducers(end int64) error {
 		return err
 	}
 	if err := l.replay(l.list(), end); err != nil {
+		return err
+	}
+	if err := l.backfill(); err != nil {
 		return err
 	}
 	l.producers.HighWatermarkUpdated(l.highWatermark.Load())

@@ -174,7 +174,8 @@ func (f *File) name() string {
 	return f.path
 }
 
-// wrote notes a write that a sync has to follow.
+// wrote notes, after a write, that a sync has to follow. Before it would be wrong: a sync that began in between would take
+// the write for done.
 func (f *File) wrote() {
 	f.mu.Lock()
 	f.writes++

@@ -44,6 +44,7 @@ func (s *Segment) Recover(each func(b *Batch) error) (Recovered, error) {
 	s.nextOffset.Store(res.NextOffset)
 	s.size.Store(res.Size)
 	s.suspect.Store(false)
+	s.appendTimeEntry() // as at the end of any segment that is not appended to
 	return res, s.replaceIndexes()
 }
 
@@ -106,8 +107,9 @@ func (s *Segment) CutAt(position, nextOffset int64) error {
 		return err
 	}
 	defer s.file.release()
+	err = h.Truncate(position)
 	s.file.wrote()
-	if err := h.Truncate(position); err != nil {
+	if err != nil {
 		return err
 	}
 	s.size.Store(position)

@@ -148,15 +148,15 @@ func (s *Segment) Append(bufs [][]byte, batches []Batch) error {
 		return err
 	}
 	defer s.file.release()
-	s.file.wrote()
 	size := s.size.Load()
 	n, err := h.WritevAt(bufs, size)
-	if err != nil {
-		if n > 0 {
-			if terr := h.Truncate(size); terr != nil {
-				return &BrokenTailError{Err: errors.Join(err, terr)}
-			}
+	if err != nil && n > 0 {
+		if terr := h.Truncate(size); terr != nil {
+			err = &BrokenTailError{Err: errors.Join(err, terr)}
 		}
+	}
+	s.file.wrote()
+	if err != nil {
 		return err
 	}
 	s.index(batches, size)

@@ -25,7 +25,8 @@ import (
 //     anything gives a whole batch whatever the limits
 //   - records up to the high watermark, or with read_committed up to the last stable offset; a follower's, to the log end
 //   - the fetch offset is out of range only below the log start and above the log end
-//   - an isolation level that does not exist, and a negative limit: UNKNOWN_SERVER_ERROR
+//   - an isolation level that does not exist, and a negative limit: UNKNOWN_SERVER_ERROR; a negative max_bytes hits the
+//     first partition only
 //   - partitions that were not read stand behind those that were
 //
 // When it is answered:
@@ -197,7 +198,7 @@ func (c *fetchCall) plan(img *image.Image) (failed bool) {
 		case img.Partition(p.TopicPartition()) == nil:
 			c.refusals = append(c.refusals, int16(errcode.KindUnknownTopicOrPartition))
 			continue
-		case p.MaxBytes < 0 || c.req.MaxBytes < 0:
+		case p.MaxBytes < 0, c.req.MaxBytes < 0 && !failed: // the first one only: what is left of the limit is 0 then
 			c.refusals = append(c.refusals, int16(errcode.KindUnknown))
 			failed = true
 			continue

@@ -254,7 +254,7 @@ func TestFetch_BadRequests(t *testing.T) {
 		} {
 			s := newStack(t)
 			s.replicas.read = func(replica.ReadOptions, replica.ReadPartition) replica.ReadResult {
-				t.Errorf("v%d %s: read", version, name)
+				t.Errorf("v%d %s: the first partition was read", version, name)
 				return readable("", nil)
 			}
 			req := fetch(version, f)

@@ -64,8 +64,6 @@ func open(t testing.TB, fsys vfs.FS, change func(*logdir.Options)) *logdir.Manag
 
 func crash(m *vfs.Mem) *vfs.Mem { return m.CrashClone(vfs.CrashOptions{}) }
 
-func kill(m *vfs.Mem) *vfs.Mem { return m.CrashClone(vfs.CrashOptions{SurvivePercent: 100}) }
-
 func batchOf(t testing.TB, values ...string) []byte {
 	t.Helper()
 	b := records.NewBuilder(records.BuilderOptions{})

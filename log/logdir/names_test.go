@@ -91,6 +91,7 @@ func FuzzClassify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		kind, tp := classify(name)
 		switch kind {
+		default: // left alone
 		case folderPartition:
 			if tp.String() != name || protocol.ValidateTopicName(tp.Topic) != nil || tp.Partition < 0 {
 				t.Errorf("%q is taken for partition %q", name, tp)

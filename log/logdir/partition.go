@@ -154,8 +154,7 @@ func (m *Manager) readTopicID(p *partition) (protocol.TopicID, error) {
 		return *id, nil
 	}
 	meta, err := checkpoint.ReadPartitionMetadata(m.o.FS, p.path())
-	var format *checkpoint.FormatError
-	if errors.As(err, &format) {
+	if _, malformed := errors.AsType[*checkpoint.FormatError](err); malformed {
 		if records, rerr := m.holdsRecords(p); rerr == nil && !records {
 			err = nil
 		}

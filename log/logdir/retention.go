@@ -34,18 +34,15 @@ func (m *Manager) retainOnce(ctx context.Context, now time.Time) {
 }
 
 func (m *Manager) retainPartition(p *partition, now time.Time) error {
-	if p.dir.dead() != nil {
+	if p.dir.failed.Load() != nil {
 		return nil
 	}
 	l := p.log.Load()
+	if l == nil && m.mayHaveOldSegments(p, now) {
+		l, _, _ = m.Get(p.tp) // what is wrong with it was reported by Get
+	}
 	if l == nil {
-		old, err := m.mayHaveOldSegments(p, now)
-		if err != nil || !old {
-			return nil // a folder that was deleted meanwhile, or cannot be read: who opens it will see
-		}
-		if l, _, err = m.Get(p.tp); l == nil || err != nil {
-			return nil
-		}
+		return nil
 	}
 	deleted, err := l.DeleteOldSegments(now)
 	if deleted > 0 {
@@ -58,14 +55,15 @@ func (m *Manager) retainPartition(p *partition, now time.Time) error {
 // mayHaveOldSegments tells from the files whether opening an idle partition's log for retention is worth it: when it is
 // too large, or a segment was last written longer ago than its records are kept. Records may be older than their file,
 // in a copied folder; those go when the file is old enough too.
-func (m *Manager) mayHaveOldSegments(p *partition, now time.Time) (bool, error) {
+// A folder that cannot be listed was deleted meanwhile, or is reported when it is opened.
+func (m *Manager) mayHaveOldSegments(p *partition, now time.Time) bool {
 	cfg := m.o.ConfigFor(p.tp.Topic)
 	if !cfg.CleanupDelete {
-		return p.marks().logStartOffset > 0, nil // what DeleteRecords freed goes under every policy
+		return p.marks().logStartOffset > 0 // what DeleteRecords freed goes under every policy
 	}
 	segments, err := m.segmentFiles(p)
 	if err != nil || len(segments) == 0 {
-		return false, err
+		return false
 	}
 	var size int64
 	for _, s := range segments {
@@ -73,5 +71,5 @@ func (m *Manager) mayHaveOldSegments(p *partition, now time.Time) (bool, error) 
 	}
 	tooLarge := cfg.RetentionBytes >= 0 && size > cfg.RetentionBytes
 	tooOld := cfg.RetentionMs >= 0 && now.Sub(segments[0].ModTime()).Milliseconds() > cfg.RetentionMs && segments[0].Size() > 0
-	return tooLarge || tooOld || p.marks().logStartOffset > 0 && len(segments) > 1, nil
+	return tooLarge || tooOld || p.marks().logStartOffset > 0 && len(segments) > 1
 }

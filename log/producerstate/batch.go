@@ -22,11 +22,11 @@ const (
 type Origin uint8
 
 const (
-	// OriginReplication: copied from a leader or read back from disk; taken as it is.
+	// OriginReplication is copied from a leader or read back from disk, and taken as it is.
 	OriginReplication Origin = iota
-	// OriginCoordinator: written by a coordinator of this broker; producer epochs are checked, sequences are not.
+	// OriginCoordinator is written by a coordinator of this broker: producer epochs are checked, sequences are not.
 	OriginCoordinator
-	// OriginClient: sent by a client; everything is checked.
+	// OriginClient is sent by a client: everything is checked.
 	OriginClient
 )
 

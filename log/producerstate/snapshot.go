@@ -193,8 +193,7 @@ func (m *Manager) loadNewest(logStartOffset, nowMs int64) error {
 	for len(m.snapshots) > 0 {
 		offset := m.snapshots[len(m.snapshots)-1]
 		entries, err := m.readSnapshot(offset)
-		var corrupt *CorruptSnapshotError
-		if errors.As(err, &corrupt) {
+		if _, corrupt := errors.AsType[*CorruptSnapshotError](err); corrupt {
 			m.logger.Warn("remove a corrupt producer snapshot", slog.Int64("offset", offset), slog.Any("err", err))
 			if err := m.RemoveSnapshot(offset); err != nil {
 				return err

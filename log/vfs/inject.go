@@ -222,7 +222,7 @@ func (f *injectFile) Stat() (fs.FileInfo, error) {
 
 func (f *injectFile) Close() error {
 	if err := f.fs.before(OpClose, f.Name()); err != nil {
-		f.File.Close() //nolint:errcheck // the injected error is the result
+		f.File.Close()
 		return err
 	}
 	return f.File.Close()

@@ -85,9 +85,6 @@ func (m *Manager) keep(ctx context.Context, d *dir) {
 	}
 }
 
-// spaceInterval is short enough that a fast disk cannot be filled from MinFreeBytes to nothing in between.
-const spaceInterval = 100 * time.Millisecond
-
 // Checkpoint writes all checkpoints now.
 func (m *Manager) Checkpoint() error {
 	var errs []error

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/checkpoint"
@@ -26,11 +27,13 @@ type dir struct {
 	epoch protocol.BrokerEpoch // that the clean mark names
 
 	failed      atomic.Pointer[error] // why it is dead; nil while it lives
-	full        atomic.Bool
-	partitions  atomic.Int64 // how many it holds
-	unrecovered atomic.Int64 // of those that an unclean stop left, how many were not opened yet
-	listed      bool         // all its partitions are known; set by Open
-	broken      atomic.Bool  // a partition could not be opened: no clean mark may be left
+	full        atomic.Bool           // less than MinFreeBytes are free
+	scarce      atomic.Bool           // so little is free that appends look for themselves
+	checked     atomic.Int64          // when the free space was last looked at, in nanoseconds since Manager.began
+	partitions  atomic.Int64          // how many it holds
+	unrecovered atomic.Int64          // of those that an unclean stop left, how many were not opened yet
+	listed      bool                  // all its partitions are known; set by Open
+	broken      atomic.Bool           // a partition could not be opened: no clean mark may be left
 
 	names groupSync // makes the names in the directory durable
 
@@ -48,10 +51,17 @@ func (d *dir) dead() error {
 	return nil
 }
 
-// admit is asked before each append (invariants 4 and 6).
-func (d *dir) admit() error {
+// admit is asked before each append (invariants 4 and 6). Where space is scarce it looks itself: between two rounds of
+// the keeper more than what is held back could be written.
+func (m *Manager) admit(d *dir) error {
 	if err := d.dead(); err != nil {
 		return err
+	}
+	if d.scarce.Load() {
+		last := d.checked.Load()
+		if now := int64(time.Since(m.began)); now-last > int64(scarceInterval) && d.checked.CompareAndSwap(last, now) {
+			m.checkSpace(d)
+		}
 	}
 	if d.full.Load() {
 		return errcode.New(errcode.KindKafkaStorageError, "log directory %s is full: delete records or topics, or make room on the disk", d.path)
@@ -108,6 +118,8 @@ func (m *Manager) checkSpace(d *dir) {
 	if least == 0 {
 		least = min(defaultMinFree, usage.Total/20)
 	}
+	d.checked.Store(int64(time.Since(m.began)))
+	d.scarce.Store(usage.Free < least+scarceBytes)
 	full := usage.Free < least
 	if d.full.Swap(full) == full {
 		return
@@ -120,7 +132,15 @@ func (m *Manager) checkSpace(d *dir) {
 	}
 }
 
-const defaultMinFree = 64 << 20
+const (
+	defaultMinFree = 64 << 20
+
+	// spaceInterval is how often a keeper looks; scarceBytes are more than can be written meanwhile.
+	spaceInterval = 100 * time.Millisecond
+	scarceBytes   = 2 << 30
+	// scarceInterval is how often appends look for themselves then. Looking takes a microsecond.
+	scarceInterval = time.Millisecond
+)
 
 // groupSync lets many callers share the syncs of one folder: a sync serves everybody who asked before it began.
 type groupSync struct {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/checkpoint"
@@ -27,6 +28,7 @@ type Manager struct {
 	files  *segment.Files
 	tail   *commitlog.TailCache
 
+	began      time.Time
 	started    bool // Open has begun the background work; constant from then on
 	background sync.WaitGroup
 	stop       context.CancelFunc // ends the background work
@@ -48,7 +50,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		o: o, logger: o.Logger.With(slog.String("component", "logdir")),
+		o: o, began: time.Now(), logger: o.Logger.With(slog.String("component", "logdir")),
 		identity:   Identity{ClusterID: o.ClusterID, NodeID: o.NodeID},
 		partitions: make(map[protocol.TopicPartition]*partition),
 	}

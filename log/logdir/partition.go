@@ -134,7 +134,7 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark,
 		CleanShutdown: p.clean,
 		Syncer:        m.syncer, Files: m.files, TailCache: m.tail,
-		Admit:  d.admit,
+		Admit:  func() error { return m.admit(d) },
 		Failed: func(err error) { m.fail(d, err) },
 		Synced: func(endOffset int64) {
 			if d.failed.Load() == nil { // invariant 4: the log tells of a failure before it tells of a sync

@@ -94,14 +94,15 @@ func (l *Log) start(end int64) error {
 		return err
 	}
 	recovered := end
-	if l.recovery.Checked > 0 {
+	empty := len(list) == 1 && list[0].Size() == 0 // nothing in it can be lost: a new partition costs no sync here
+	if l.recovery.Checked > 0 && !empty {
 		var err error
 		if recovered, err = l.syncRecovered(end); err != nil {
 			return err
 		}
 	}
 	l.sync.init(recovered, end)
-	if len(list) == 1 && list[0].Size() == 0 {
+	if empty {
 		l.sync.dir = true // the segment may have just been made
 	}
 	return nil

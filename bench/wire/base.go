@@ -30,7 +30,10 @@ func base(ctx context.Context, o *options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, o.batch)
+	buf, err := batch(o.batch, o.record) // its size decides how it lies in pages
+	if err != nil {
+		return err
+	}
 	table := crc32.MakeTable(crc32.Castagnoli)
 	crc, err := onThread(total, func() error {
 		for n := 0; n < total; n += len(buf) {
@@ -46,7 +49,7 @@ func base(ctx context.Context, o *options, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "base: CPU ms/GB: receive %.0f, CRC %.0f, pwrite of %d bytes %.0f: produce %.0f; pread %.0f, send 256 KiB %.0f: fetch %.0f; send %.0f\n",
-		rx, crc, o.batch, write, rx+crc+write, read, chunks, read+chunks, tx)
+		rx, crc, len(buf), write, rx+crc+write, read, chunks, read+chunks, tx)
 	return nil
 }
 

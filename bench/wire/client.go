@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -195,12 +196,12 @@ func (c *client) peek(slots chan struct{}) (bool, error) {
 
 // fetch reads partitions from their beginning to their end, again and again until the bytes are done.
 func (b *bench) fetch(ctx context.Context, index int) error {
-	return b.consume(ctx, index, func(bool) bool { return b.fetched.Load() < int64(b.o.bytes) })
+	return b.consume(ctx, index, earliest, func(bool) bool { return b.fetched.Load() < int64(b.o.bytes) })
 }
 
 // tail follows the end of partitions until the producers are done and all is read.
 func (b *bench) tail(ctx context.Context, index int) error {
-	return b.consume(ctx, index, func(empty bool) bool {
+	return b.consume(ctx, index, latest, func(empty bool) bool {
 		select {
 		case <-b.done:
 			return !empty
@@ -210,7 +211,13 @@ func (b *bench) tail(ctx context.Context, index int) error {
 	})
 }
 
-func (b *bench) consume(ctx context.Context, index int, more func(empty bool) bool) error {
+// Where consumers begin.
+const (
+	latest   = -1
+	earliest = -2
+)
+
+func (b *bench) consume(ctx context.Context, index int, from int64, more func(empty bool) bool) error {
 	c, err := connect(ctx, b.o.addr)
 	if err != nil {
 		return err
@@ -218,7 +225,9 @@ func (b *bench) consume(ctx context.Context, index int, more func(empty bool) bo
 	defer c.nc.Close()
 	offsets := make(map[int32]int64)
 	for p := index; p < b.o.partitions; p += b.o.conns {
-		offsets[int32(p)] = 0
+		if offsets[int32(p)], err = b.offset(c, int32(p), from); err != nil {
+			return err
+		}
 	}
 	for empty := false; ctx.Err() == nil && more(empty); {
 		empty = true
@@ -227,8 +236,8 @@ func (b *bench) consume(ctx context.Context, index int, more func(empty bool) bo
 			if err != nil {
 				return err
 			}
-			if n == 0 && b.o.window > 0 {
-				next = b.rewind(next)
+			if n == 0 && from == earliest { // again from the beginning
+				next = 0
 			}
 			offsets[p] = next
 			empty = empty && n == 0
@@ -239,12 +248,26 @@ func (b *bench) consume(ctx context.Context, index int, more func(empty bool) bo
 	return nil
 }
 
-// rewind starts again at the beginning of a partition, unless producers are at work.
-func (b *bench) rewind(offset int64) int64 {
-	if b.produced.Load() > 0 {
-		return offset
+// offset asks for the first or the last offset of a partition.
+func (b *bench) offset(c *client, partition int32, at int64) (int64, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version = 4
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = b.o.topic
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Partition, p.Timestamp = partition, at
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	got, err := c.call(req)
+	if err != nil {
+		return 0, err
 	}
-	return 0
+	resp, ok := got.(*kmsg.ListOffsetsResponse)
+	if !ok || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, fmt.Errorf("list offsets of %s-%d: got another response", b.o.topic, partition)
+	}
+	rp := &resp.Topics[0].Partitions[0]
+	return rp.Offset, kerr.ErrorForCode(rp.ErrorCode)
 }
 
 func (b *bench) fetchOne(c *client, partition int32, offset int64) (n int, next int64, err error) {
@@ -272,6 +295,9 @@ func (b *bench) fetchOne(c *client, partition int32, offset int64) (n int, next 
 	next = offset
 	for rest := rp.RecordBatches; len(rest) >= records.HeaderSize; {
 		batch, more, err := records.Split(rest)
+		if errors.Is(err, records.ErrShort) {
+			break // Kafka cuts what is over the limit in the middle of a batch
+		}
 		if err != nil {
 			return 0, 0, err
 		}

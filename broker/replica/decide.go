@@ -37,7 +37,7 @@ func (r *role) admit(tp protocol.TopicPartition, current protocol.LeaderEpoch, o
 	switch {
 	case r.deleted:
 		return errcode.New(errcode.KindUnknownTopicOrPartition, "%s was deleted", tp)
-	case current >= 0 && current < r.leaderEpoch:
+	case current != -1 && current < r.leaderEpoch:
 		return errcode.New(errcode.KindFencedLeaderEpoch, "%s is in leader epoch %d, the request in %d", tp, r.leaderEpoch, current)
 	case current > r.leaderEpoch:
 		return errcode.New(errcode.KindUnknownLeaderEpoch, "%s is in leader epoch %d here, the request in %d", tp, r.leaderEpoch, current)

@@ -35,6 +35,7 @@ func TestRole_Admit(t *testing.T) {
 		{"leader, epoch unknown to the client", leads, -1, true, 0},
 		{"leader, same epoch", leads, 5, true, 0},
 		{"leader, older epoch", leads, 4, true, errcode.KindFencedLeaderEpoch},
+		{"leader, an epoch that never was", leads, -2, true, errcode.KindFencedLeaderEpoch},
 		{"leader, newer epoch", leads, 6, true, errcode.KindUnknownLeaderEpoch},
 		{"follower, same epoch", follows, 5, true, errcode.KindNotLeaderForPartition},
 		{"follower, older epoch: the epoch comes first", follows, 4, true, errcode.KindFencedLeaderEpoch},

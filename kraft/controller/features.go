@@ -41,6 +41,12 @@ func (d *decider) updateFeatures(v *view, req *kmsg.UpdateFeaturesRequest) (deci
 	var records []metadata.Record
 	for i := range req.FeatureUpdates {
 		u := &req.FeatureUpdates[i]
+		if req.Version == 0 { // a flag instead of the type
+			u.UpgradeType = upgrade
+			if u.AllowDowngrade {
+				u.UpgradeType = safeDowngrade
+			}
+		}
 		r, err := d.updateFeature(v, u)
 		if err != nil {
 			resp.ErrorCode = errcode.Of(err)

@@ -19,6 +19,7 @@ func errorResponse(req kmsg.Request, err error, text string) kmsg.Response {
 		resp := q.ResponseKind().(*kmsg.CreateTopicsResponse)
 		for i := range q.Topics {
 			t := kmsg.NewCreateTopicsResponseTopic()
+			t.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // empty, not null
 			t.Topic, t.ErrorCode, t.ErrorMessage = q.Topics[i].Topic, code, msg
 			resp.Topics = append(resp.Topics, t)
 		}

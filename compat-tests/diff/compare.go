@@ -27,7 +27,7 @@ func Compare(name string, a, b []Entry) []Difference {
 		case i >= len(b):
 			c.add(a[i].Step, "was reached", "no such step")
 		case a[i].Step != b[i].Step:
-			c.add(a[i].Step, a[i].Step, b[i].Step)
+			c.add(a[i].Step, fmt.Sprint(a[i].Step, ": ", short(a[i].Tree)), fmt.Sprint(b[i].Step, ": ", short(b[i].Tree)))
 			return c.out
 		default:
 			c.walk(a[i].Step, a[i].Tree, b[i].Tree)

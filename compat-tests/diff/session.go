@@ -238,12 +238,12 @@ func (s *Session) Eventually(step string, req kmsg.Request, ok func(kmsg.Respons
 	return resp
 }
 
-// until polls, since a broker applies metadata some milliseconds after it has answered; it gives up after 5 s without an error, so that the
+// until polls, since a broker applies metadata some milliseconds after it has answered; it gives up after 15 s without an error, so that the
 // comparison shows what was there instead.
 func (s *Session) until(try func() (bool, error)) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); <-tick.C {
 		if done, err := try(); done || err != nil {
 			return err
 		}

@@ -46,9 +46,10 @@ type conn struct {
 	lined    bool // it has put requests in line and not seen the line empty since
 
 	// Of the owner of the write side.
-	out  []byte  // responses not written yet
-	outb *buffer // its memory
-	vecs net.Buffers
+	out     []byte  // responses not written yet
+	outb    *buffer // its memory
+	vecs    net.Buffers
+	written int // bytes, up to trustRead
 
 	mu               sync.Mutex // guards the fields below
 	head, tail       *Request   // in line

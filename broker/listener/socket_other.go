@@ -5,4 +5,4 @@ package listener
 import "net"
 
 // boundUnsent needs Linux.
-func boundUnsent(*net.TCPConn, int) {}
+func boundUnsent(net.Conn, int) {}

@@ -18,7 +18,9 @@ const (
 	sendMin     = 16 << 10  // the send buffer while sendMax others are in use
 	sendMax     = 128
 	directBytes = 16 << 10  // regions in memory from here on are written without a copy
-	kernelBytes = 128 << 10 // what the kernel holds unsent for a connection; less costs nothing on loopback, more cost CPU
+	kernelBytes = 128 << 10 // what the kernel holds unsent for a connection,
+	kernelMore  = 512 << 10 // and for one that has read trustRead: fewer waits
+	trustRead   = 8 << 20
 	largeReply  = 32 << 10  // replies expected to be larger than this take part in the bound on unsent bytes
 )
 
@@ -160,13 +162,23 @@ func (c *conn) writeAll(b []byte) error {
 	for len(b) > 0 {
 		c.writing.Store(c.server.tick.Load() + 1)
 		n, err := c.nc.Write(b[:min(len(b), writeChunk)])
-		c.server.bytesOut.Add(int64(n))
+		c.sent(n)
 		if err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
 		b = b[n:]
 	}
 	return nil
+}
+
+// sent counts what was written. Whoever has read a lot is trusted with more of the kernel's memory.
+func (c *conn) sent(n int) {
+	c.server.bytesOut.Add(int64(n))
+	if c.written < trustRead {
+		if c.written += n; c.written >= trustRead {
+			boundUnsent(c.nc, kernelMore)
+		}
+	}
 }
 
 // sender writes an Encoded: what is small is gathered in its buffer, what is in memory and large is written from where it
@@ -279,7 +291,7 @@ func (s *sender) flush() error {
 		var n int64
 		n, err = vecs.WriteTo(c.nc)
 		c.writing.Store(0)
-		c.server.bytesOut.Add(n)
+		c.sent(int(n))
 	}
 	clear(c.vecs[:cap(c.vecs)])
 	c.vecs = c.vecs[:0]

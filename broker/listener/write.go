@@ -21,7 +21,7 @@ const (
 	kernelBytes = 128 << 10 // what the kernel holds unsent for a connection,
 	kernelMore  = 512 << 10 // and for one that has read trustRead: fewer waits
 	trustRead   = 8 << 20
-	largeReply  = 32 << 10  // replies expected to be larger than this take part in the bound on unsent bytes
+	largeReply  = 32 << 10 // replies expected to be larger than this take part in the bound on unsent bytes
 )
 
 var errWouldBlock = errors.New("would block")

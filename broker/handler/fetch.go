@@ -207,7 +207,7 @@ func (c *fetchCall) plan(img *image.Image) (failed bool) {
 		// Fetch alone takes every negative epoch for none; elsewhere only -1 is.
 		c.parts = append(c.parts, replica.ReadPartition{
 			TopicIDPartition: p.TopicIDPartition, FetchOffset: p.FetchOffset, MaxBytes: int(p.MaxBytes),
-			CurrentLeaderEpoch: protocol.LeaderEpoch(max(p.CurrentLeaderEpoch, -1)), LastFetchedEpoch: protocol.LeaderEpoch(p.LastFetchedEpoch),
+			CurrentLeaderEpoch: protocol.LeaderEpoch(max(p.CurrentLeaderEpoch, -1)), LastFetchedEpoch: protocol.LeaderEpoch(max(p.LastFetchedEpoch, -1)),
 		})
 	}
 	most := max(min(int(c.req.MaxBytes), int(c.d.h.config.FetchMaxBytes)), 0)

@@ -1019,3 +1019,140 @@ func TestManager_Concurrent(t *testing.T) {
 	must(t, m.Close(true, 1))
 	must(t, open(t, fsys, nil).Close(true, 1))
 }
+
+// TestTruncate_LowersTheCheckpointFirst: a recovery point that lies above the log's new end must not outlive a crash.
+func TestTruncate_LowersTheCheckpointFirst(t *testing.T) {
+	mem := vfs.NewMem()
+	fsys := newFailing(mem)
+	m := open(t, fsys, nil)
+	l, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	for _, v := range []string{"a", "b", "c", "d", "e"} {
+		appendTo(t, l, v)
+	}
+	flush(t, l)
+	must(t, m.Checkpoint())
+	if got := offsetsIn(t, crash(mem), checkpoint.RecoveryPointFile)[tp("t", 0)]; got != 5 {
+		t.Fatalf("recovery point %d, want 5", got)
+	}
+	must(t, l.TruncateTo(2))
+	if got := offsetsIn(t, crash(mem), checkpoint.RecoveryPointFile)[tp("t", 0)]; got > 2 {
+		t.Errorf("recovery point %d on disk right after the truncation to 2", got)
+	}
+	for _, v := range []string{"x", "y", "z"} {
+		appendTo(t, l, v)
+	}
+	flush(t, l)
+	must(t, m.Checkpoint())
+	fsys.set(func(op vfs.Op, name string) error { // not even a full disk may leave the old recovery point
+		if strings.Contains(name, checkpoint.RecoveryPointFile) && op == vfs.OpCreate {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	_ = l.TruncateTo(3)
+	if d := m.Dirs()[0]; !d.Offline {
+		t.Error("the directory goes on although the old recovery point could not be replaced")
+	}
+	_ = m.Close(true, 1)
+}
+
+// TestClose_DuringRecovery stops a broker that is still recovering: what was not recovered is so at the next start.
+func TestClose_DuringRecovery(t *testing.T) {
+	mem := vfs.NewMem()
+	m := open(t, mem, nil)
+	for i := range int32(20) {
+		l, err := m.Create(tp("t", i), topicID(1))
+		must(t, err)
+		appendTo(t, l, "a")
+		flush(t, l)
+	}
+	must(t, m.Close(false, 1))
+
+	opened, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fsys := newFailing(mem)
+	fsys.set(func(op vfs.Op, name string) error {
+		if strings.HasSuffix(name, "t-3/partition.metadata") {
+			once.Do(func() { close(opened) })
+			fsys.mu.Unlock() // others go on
+			<-release
+			fsys.mu.Lock()
+		}
+		return nil
+	})
+	m = open(t, fsys, func(o *logdir.Options) { o.RecoveryThreads = 1 })
+	<-opened
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.WaitRecovered(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("wait for a recovery that stands still: %v", err)
+	}
+	l := get(t, m, tp("t", 19)) // one at the end of the queue is served all the same
+	if got := values(t, l); len(got) != 1 {
+		t.Errorf("read %q", got)
+	}
+	closed := make(chan error)
+	go func() { closed <- m.Close(true, 2) }()
+	for { // until Close is under way
+		if _, _, err := m.Get(tp("t", 0)); errors.Is(err, commitlog.ErrClosed) {
+			break
+		}
+	}
+	close(release)
+	must(t, <-closed)
+	if exists(t, mem, "/data/.kafka_cleanshutdown") {
+		t.Error("a clean mark although partitions were not recovered")
+	}
+	m = open(t, mem, nil)
+	must(t, m.WaitRecovered(t.Context()))
+	for i := range int32(20) {
+		if got := values(t, get(t, m, tp("t", i))); len(got) != 1 {
+			t.Errorf("partition %d holds %q", i, got)
+		}
+	}
+	must(t, m.Close(true, 3))
+}
+
+func TestQuarantine_OfADamagedOrDeadPartition(t *testing.T) {
+	fsys := newFailing(vfs.NewMem())
+	m := open(t, fsys, nil)
+	_, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	fsys.set(eio("/data", vfs.OpRename))
+	_, err = m.Quarantine(tp("t", 0), "")
+	wantKind(t, "quarantine on a failing disk", err, errcode.KindKafkaStorageError)
+	fsys.set(nil)
+	_, err = m.Quarantine(tp("t", 0), "")
+	wantKind(t, "quarantine in a dead directory", err, errcode.KindKafkaStorageError)
+	_ = m.Close(true, 1)
+}
+
+// TestDelete_OnAFullDisk: a folder that cannot be renamed now stays a partition and can be deleted later.
+func TestDelete_OnAFullDisk(t *testing.T) {
+	fsys := newFailing(vfs.NewMem())
+	m := open(t, fsys, nil)
+	l, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	appendTo(t, l, "a")
+	flush(t, l)
+	fsys.set(func(op vfs.Op, _ string) error {
+		if op == vfs.OpRename {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	wantKind(t, "delete on a full disk", m.Delete(tp("t", 0), topicID(1)), errcode.KindKafkaStorageError)
+	fsys.set(nil)
+	if got := values(t, get(t, m, tp("t", 0))); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("read %q after the deletion failed", got)
+	}
+	must(t, m.Delete(tp("t", 0), topicID(1)))
+	if _, found, _ := m.Get(tp("t", 0)); found {
+		t.Error("it is still there")
+	}
+	must(t, m.Close(true, 1))
+	if !exists(t, fsys, "/data/.kafka_cleanshutdown") {
+		t.Error("no clean mark")
+	}
+}

@@ -210,7 +210,7 @@ const keepBuffer = 1 << 20
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-func getBuffer() *buffer { return buffers.Get().(*buffer) } //nolint:errcheck // nothing else is in the pool
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
 
 func (b *buffer) put() {
 	if cap(b.b) <= keepBuffer {

@@ -32,7 +32,7 @@ func newWalker(c compress.Codec, payload []byte, limit int) (*walker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := walkers.Get().(*walker) //nolint:errcheck // nothing else is in the pool
+	w := walkers.Get().(*walker)
 	w.r, w.pos, w.end, w.err = r, 0, 0, nil
 	return w, nil
 }

@@ -121,7 +121,7 @@ func (f *fetchResponse) encodeTopic(e *listener.Encoded, version int16, i int) i
 		p := &f.Partitions[i]
 		if p.Omit {
 			if p.Records != nil {
-				p.Records.Close()
+				_ = p.Records.Close() // it was only read
 			}
 			continue
 		}

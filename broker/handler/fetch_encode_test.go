@@ -63,7 +63,7 @@ func randomFetch(rnd *rand.Rand, closed *int) *fetchResponse {
 	for range rnd.IntN(3) {
 		n := nodeEndpoint{ID: rnd.Int32(), Host: strings.Repeat("h", rnd.IntN(200)), Port: rnd.Int32()}
 		if rnd.IntN(2) == 0 {
-			n.Rack = kmsg.StringPtr(strings.Repeat("r", rnd.IntN(200)))
+			n.Rack = new(strings.Repeat("r", rnd.IntN(200)))
 		}
 		f.Nodes = append(f.Nodes, n)
 	}

@@ -131,7 +131,7 @@ func (c *conn) serve(ctx context.Context, r *Request, frame []byte) error {
 	if err := c.decode(r, frame); err != nil {
 		r.Release()
 		if r.Header.Key == protocol.APIVersionsKey && errors.As(err, new(*protocol.UnsupportedError)) {
-			return c.answer(ctx, r, Reply{unsupportedAPIVersions(r)})
+			return c.answer(r, Reply{unsupportedAPIVersions(r)})
 		}
 		return err
 	}
@@ -142,7 +142,7 @@ func (c *conn) serve(ctx context.Context, r *Request, frame []byte) error {
 	if c.server.o.Observer != nil {
 		r.served = time.Now()
 	}
-	return c.answer(ctx, r, resp)
+	return c.answer(r, resp)
 }
 
 func (c *conn) decode(r *Request, frame []byte) error {
@@ -192,7 +192,7 @@ func softwareOK(q *kmsg.ApiVersionsRequest) bool {
 }
 
 // answer sends the response, or puts the request in line, and returns when the next request may be read.
-func (c *conn) answer(ctx context.Context, r *Request, resp Response) error {
+func (c *conn) answer(r *Request, resp Response) error {
 	p, ok := resp.(*Pending)
 	if !ok {
 		return c.answerNow(r, resp, false)

@@ -53,7 +53,7 @@ func (e *Encoded) Size() int {
 // Discard closes the regions. The listener does it for what is returned from Serve or given to Complete.
 func (e *Encoded) Discard() {
 	for i := range e.regions {
-		e.regions[i].region.Close()
+		_ = e.regions[i].region.Close() // it was only read
 	}
 	e.regions = nil
 }

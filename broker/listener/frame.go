@@ -19,9 +19,7 @@ const (
 	minHeader  = 8        // key, version, correlation id
 )
 
-var (
-	errFrameSize = errors.New("frame size out of bounds")
-)
+var errFrameSize = errors.New("frame size out of bounds")
 
 func errOr(err error) error {
 	if err == nil {

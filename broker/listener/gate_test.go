@@ -176,7 +176,7 @@ func TestServer_BoundsUnreadReplies(t *testing.T) {
 			}
 			resp := kmsg.NewPtrMetadataResponse()
 			for range 20_000 {
-				resp.Topics = append(resp.Topics, kmsg.MetadataResponseTopic{Topic: kmsg.StringPtr("a-topic-with-a-name-of-50-bytes-or-so-for-its-size")})
+				resp.Topics = append(resp.Topics, kmsg.MetadataResponseTopic{Topic: new("a-topic-with-a-name-of-50-bytes-or-so-for-its-size")})
 			}
 			return listener.Reply{Message: resp}
 		}))

@@ -57,7 +57,7 @@ func attacks() []attack {
 func hostileHandler() listener.Handler {
 	large := kmsg.NewPtrMetadataResponse()
 	for range 6000 {
-		large.Topics = append(large.Topics, kmsg.MetadataResponseTopic{Topic: kmsg.StringPtr("a-topic-with-a-name-of-50-bytes-or-so-for-its-size")})
+		large.Topics = append(large.Topics, kmsg.MetadataResponseTopic{Topic: new("a-topic-with-a-name-of-50-bytes-or-so-for-its-size")})
 	}
 	file := make([]byte, 4<<20)
 	return handlerFunc(func(ctx context.Context, r *listener.Request) listener.Response {
@@ -158,7 +158,7 @@ func hostile(t *testing.T, a attack, count int) {
 func dribble(conns []net.Conn, b []byte, stop chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		for _, nc := range conns {
 			if _, err := nc.Write(b[i : i+1]); err != nil {
 				continue

@@ -156,16 +156,16 @@ func holdsBytes(t reflect.Type) bool {
 	case reflect.Pointer, reflect.Slice:
 		return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 || holdsBytes(t.Elem())
 	case reflect.Struct:
-		if t == reflect.TypeFor[kmsg.Tags]() {
-			return false // unknown tags: nobody looks at them
-		}
-		for i := range t.NumField() {
-			if holdsBytes(t.Field(i).Type) {
+		for f := range t.Fields() {
+			// Nobody looks at unknown tags.
+			if f.Type != reflect.TypeFor[kmsg.Tags]() && holdsBytes(f.Type) {
 				return true
 			}
 		}
+		return false
+	default:
+		return false
 	}
-	return false
 }
 
 // Serve accepts connections from l, which it takes over, until Shutdown or Close; it returns at once.
@@ -225,7 +225,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	ctx, cancel := context.WithCancelCause(s.ctx())
 	c.ctx, c.cancel = func() context.Context { return ctx }, cancel
 	c.opened = s.tick.Load()
-	c.phase.Store(c.opened<<phaseBits | phaseIdle)
+	c.phase.Store(c.opened<<phaseBits | phaseIdle) //nolint:staticcheck // phaseIdle is 0, and says what is meant
 	if err := s.register(c); err != nil {
 		s.rejected.Add(1)
 		s.o.Logger.Debug("connection refused", slog.String("remote", nc.RemoteAddr().String()), slog.Any("err", err))
@@ -331,8 +331,7 @@ func (s *Server) remove(c *conn, err error) {
 		}
 	}
 	s.mu.Unlock()
-	var p *panicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*panicError](err); ok {
 		s.o.Logger.Error("handler panicked, connection closed", slog.String("remote", c.info.RemoteAddr.String()),
 			slog.Any("err", p), slog.String("stack", string(p.stack)))
 		return

@@ -172,7 +172,7 @@ func (w *sweeper) judge(c *conn, now int64, short limits) (fate, error) {
 		empty := c.lineEmptyLocked()
 		c.mu.Unlock()
 		if empty { // answered meanwhile: it is idle from now on
-			c.phase.CompareAndSwap(at, now<<phaseBits|phaseIdle)
+			c.phase.CompareAndSwap(at, now<<phaseBits|phaseIdle) //nolint:staticcheck // phaseIdle is 0, and says what is meant
 		}
 	}
 	return 0, nil

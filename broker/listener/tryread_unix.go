@@ -3,6 +3,7 @@
 package listener
 
 import (
+	"errors"
 	"io"
 	"syscall"
 )
@@ -29,7 +30,7 @@ func newTryReader(nc any) *tryReader {
 	t.fn = func(fd uintptr) bool {
 		for {
 			t.n, t.err = syscall.Read(int(fd), t.p)
-			if t.err != syscall.EINTR {
+			if !errors.Is(t.err, syscall.EINTR) {
 				return true
 			}
 		}
@@ -44,7 +45,7 @@ func (t *tryReader) read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case t.err == syscall.EAGAIN:
+	case errors.Is(t.err, syscall.EAGAIN):
 		return 0, errWouldBlock
 	case t.err != nil:
 		return 0, t.err

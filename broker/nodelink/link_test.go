@@ -241,7 +241,10 @@ func TestLink_FollowsTheNode(t *testing.T) {
 // What answers something else than Kafka is left at once.
 func TestLink_RefusesNonsense(t *testing.T) {
 	for _, answer := range [][]byte{
-		{0, 0, 0, 3, 0, 0, 0}, {0xff, 0xff, 0xff, 0xff}, {0, 0, 0, 6, 0, 0, 0, 99, 0, 0}, {0, 0, 0, 5, 0, 0, 0, 0, 0},
+		{0, 0, 0, 3, 0, 0, 0},
+		{0xff, 0xff, 0xff, 0xff},
+		{0, 0, 0, 6, 0, 0, 0, 99, 0, 0},
+		{0, 0, 0, 5, 0, 0, 0, 0, 0},
 		{0, 0, 0, 10, 0, 0, 0, 0, 0, 35, 0, 0, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -125,11 +125,13 @@ func (s *session) send(ctx context.Context, req kmsg.Request) (*call, error) {
 	s.mu.Unlock()
 	frame := s.link.format.AppendRequest(nil, req, id)
 	deadline, _ := ctx.Deadline()
-	if err := s.nc.SetWriteDeadline(deadline); err != nil {
-		return nil, s.fail(err)
+	err := s.nc.SetWriteDeadline(deadline)
+	if err == nil {
+		_, err = s.nc.Write(frame)
 	}
-	if _, err := s.nc.Write(frame); err != nil {
-		return nil, s.fail(err)
+	if err != nil {
+		s.fail(err)
+		return nil, s.cause()
 	}
 	return c, nil
 }
@@ -187,15 +189,15 @@ func decode(req kmsg.Request, body []byte) (kmsg.Response, error) {
 	return resp, nil
 }
 
-// fail ends the session, once, and returns why it ended.
-func (s *session) fail(err error) error {
+// fail ends the session, once.
+func (s *session) fail(err error) {
 	s.mu.Lock()
 	if s.err != nil {
-		defer s.mu.Unlock()
-		return s.err
+		s.mu.Unlock()
+		return
 	}
-	s.err = fmt.Errorf("connection lost: %w", err)
-	err = s.err
+	err = fmt.Errorf("connection lost: %w", err)
+	s.err = err
 	waiting := s.waiting
 	s.waiting = nil
 	s.mu.Unlock()
@@ -205,7 +207,13 @@ func (s *session) fail(err error) error {
 		c.err = err
 		close(c.done)
 	}
-	return err
+}
+
+// cause is why the session ended.
+func (s *session) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // usable reports whether the session came to know the node's versions.

@@ -110,17 +110,17 @@ func TestPurgatory_Expires(t *testing.T) {
 		p := purgatory.New[string](purgatory.Options{})
 		start := time.Now()
 		var ops []*op
-		for _, after := range []time.Duration{30, 10, 20, 10, 40} {
+		for _, seconds := range []int{30, 10, 20, 10, 40} {
 			o := &op{t: t}
 			ops = append(ops, o)
-			p.Watch(o, start.Add(after*time.Second), "a")
+			p.Watch(o, start.Add(time.Duration(seconds)*time.Second), "a")
 		}
 		never := &op{t: t}
 		p.Watch(never, time.Time{}, "a")
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
 		wantLen(t, p, 6, 6)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		wantLen(t, p, 4, 4)
 		ops[1].want(t, purgatory.Expired)

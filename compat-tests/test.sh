@@ -49,7 +49,11 @@ installing=$!
 part "go test" gotest
 wait $installing || { failed=$((failed + 1)); echo "FAIL install"; }
 cat "$work/install"
-go build -trimpath -o .cache/bin/dmq ./cmd/dmq || { echo "FAIL build"; exit 1; }
+if ! go build -trimpath -o .cache/bin/dmq ./cmd/dmq; then
+  echo "FAIL build: dmq does not compile"
+  echo "$passed passed, $((failed + 1)) failed"
+  exit 1
+fi
 export DMQ_BIN=$PWD/.cache/bin/dmq
 
 part clients $compat smoke

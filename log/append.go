@@ -71,8 +71,8 @@ func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (Append
 		return info, errcode.New(errcode.KindRecordListTooLarge,
 			"record batch of %d bytes is larger than segment.bytes %d", len(res.Batch), cfg.SegmentBytes)
 	}
-	r := getRequest()
-	defer r.put()
+	r := l.o.Syncer.request()
+	defer l.o.Syncer.release(r)
 	r.batch, r.leaderEpoch, r.origin, r.info = res.Batch, leaderEpoch, origin, info
 	if cfg.LogAppendTime {
 		r.info.LogAppendTime = o.Now
@@ -132,8 +132,8 @@ func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
 		return info, err
 	}
 	info.FirstOffset, info.LastOffset = batches[0].BaseOffset, batches[len(batches)-1].LastOffset
-	r := getRequest()
-	defer r.put()
+	r := l.o.Syncer.request()
+	defer l.o.Syncer.release(r)
 	r.replicated, r.info = batches, info
 	l.submit(r)
 	return r.info, r.err

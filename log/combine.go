@@ -1,8 +1,6 @@
 package log
 
 import (
-	"sync"
-
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -35,13 +33,18 @@ const (
 	yourTurn               // it writes for the queue
 )
 
-var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
+// request takes a request out of the pool, which is the Syncer's rather than a global one: requests hold channels, and those
+// must not wander between two brokers of one process, nor between test bubbles.
+func (s *Syncer) request() *request {
+	if r, ok := s.requests.Get().(*request); ok {
+		return r
+	}
+	return &request{wake: make(chan signal, 1)}
+}
 
-func getRequest() *request { return requests.Get().(*request) } //nolint:errcheck // nothing else is in the pool
-
-func (r *request) put() {
+func (s *Syncer) release(r *request) {
 	*r = request{wake: r.wake}
-	requests.Put(r)
+	s.requests.Put(r)
 }
 
 func (r *request) size() int {

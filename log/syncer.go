@@ -21,6 +21,8 @@ type Syncer struct {
 	timers  map[*delayed]struct{}
 
 	wg sync.WaitGroup // of the workers and running timers
+
+	requests sync.Pool // of *request
 }
 
 // NewSyncer returns a Syncer of at most so many workers; 0 is DefaultSyncWorkers.

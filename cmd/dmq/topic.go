@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/config"
+
+	"github.com/distributedmq/dmq/protocol"
 )
 
 func newTopic(a *app) *cobra.Command {
@@ -131,7 +133,7 @@ func topicID(id kadm.TopicID) string {
 	if id == (kadm.TopicID{}) {
 		return ""
 	}
-	return strings.TrimRight(id.String(), "=")
+	return protocol.TopicID(id).String() // Kafka's form; kadm's own is another base64
 }
 
 type listedTopic struct {

@@ -49,7 +49,8 @@ type conn struct {
 	out     []byte  // responses not written yet
 	outb    *buffer // its memory
 	vecs    net.Buffers
-	written int // bytes, up to trustRead
+	rest    net.Buffers // of vecs, while they are written
+	written int         // bytes, up to trustRead
 
 	mu               sync.Mutex // guards the fields below
 	head, tail       *Request   // in line

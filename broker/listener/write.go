@@ -282,14 +282,14 @@ func (s *sender) cut() {
 func (s *sender) flush() error {
 	c := s.c
 	s.cut()
-	vecs := c.vecs
 	var err error
-	if len(vecs) == 1 {
-		err = c.writeAll(vecs[0])
-	} else if len(vecs) > 0 {
+	if len(c.vecs) == 1 {
+		err = c.writeAll(c.vecs[0])
+	} else if len(c.vecs) > 0 {
 		c.writing.Store(c.server.tick.Load() + 1)
+		c.rest = c.vecs
 		var n int64
-		n, err = vecs.WriteTo(c.nc)
+		n, err = c.rest.WriteTo(c.nc)
 		c.writing.Store(0)
 		c.sent(int(n))
 	}

@@ -46,6 +46,7 @@ type model struct {
 
 	logStart    int64
 	hw          int64
+	maxStart    int64 // the largest logStart: a crash may have lost a checkpoint of it
 	reopened    bool
 	leaderEpoch int32
 	lives       map[int64]int64 // how often a producer was forgotten
@@ -505,6 +506,18 @@ func (m *model) FindTime(t *rapid.T) {
 	}
 }
 
+// FindEpoch looks up the leader epoch of a record.
+func (m *model) FindEpoch(t *rapid.T) {
+	offset := rapid.Int64Range(0, m.end()).Draw(t, "offset")
+	batches := m.batchesFrom(offset)
+	if offset < m.maxStart || len(batches) == 0 || batches[0].base > offset {
+		t.Skip("no record is there, or its epoch was deleted with those before it")
+	}
+	if got, _ := m.log.EpochForOffset(offset); got != batches[0].leaderEpoch {
+		t.Fatalf("leader epoch of offset %d is %d, want %d", offset, got, batches[0].leaderEpoch)
+	}
+}
+
 func (m *model) wholeSegments() bool { return m.logStart == 0 }
 
 func (m *model) AbortedTxns(t *rapid.T) {
@@ -537,6 +550,7 @@ func (m *model) AbortedTxns(t *rapid.T) {
 
 // Check is run after each operation.
 func (m *model) Check(t *rapid.T) {
+	m.maxStart = max(m.maxStart, m.logStart)
 	m.settle(t)
 	l := m.log
 	if got := l.LogEndOffset(); got != m.end() {
@@ -622,7 +636,7 @@ func TestLog_Model(t *testing.T) {
 					"sync": m.Sync, "hold syncs": m.HoldSyncs, "high watermark": m.RaiseHighWatermark, "checkpoint": m.Checkpoint, "roll": m.Roll,
 					"delete records": m.DeleteRecords, "retention": m.Retention, "truncate": m.Truncate, "configure": m.Configure,
 					"restart": m.Restart, "kill": m.Kill, "power cut": m.PowerCut, "read": m.Read, "find time": m.FindTime,
-					"aborted": m.AbortedTxns,
+					"aborted": m.AbortedTxns, "find epoch": m.FindEpoch,
 				})
 			})
 		})

@@ -78,6 +78,7 @@ func (l *Log) readFile(offset int64, maxBytes int, maxOffset int64, minOne bool)
 		l.hints.add(mark{offset: offset, base: s.BaseOffset(), position: r.End}, r.Start)
 		return &Slice{
 			log: l, segment: s, file: file, position: r.Start, size: int(r.End - r.Start), base: r.BaseOffset, bound: r.Bound,
+			check: segment.Verifier{Size: r.End - r.Start},
 		}, nil
 	}
 	return &Slice{base: offset, bound: offset}, nil

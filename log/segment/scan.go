@@ -132,8 +132,8 @@ func (s *Scanner) check(b *Batch) error {
 		b.Head, b.Whole = data[:b.Size], true
 		return s.checkWhole(b)
 	}
-	sum, stored := newChecksum(b.Head)
-	header := append([]byte(nil), b.Head[:headerSize]...)
+	header := append([]byte(nil), data[:headerSize]...) // b.Head may have been overwritten
+	sum, stored := newChecksum(header)
 	sum.add(data[sum.from:])
 	for done := int64(len(data)); done < int64(b.Size); {
 		data, err = s.window(b.Position+done, min(b.Size-int(done), cap(s.buf)))

@@ -4,9 +4,11 @@ import (
 	"github.com/distributedmq/dmq/protocol/records"
 )
 
-// Verifier checks the CRCs of whole batches that pass by in pieces. The zero value expects a batch to begin with the first
-// piece. Who does not read in order is not checked from there on.
+// Verifier checks the CRCs of whole batches that pass by in pieces. A batch begins with the first piece, and the last one
+// ends after Size bytes. Who does not read in order is not checked from there on.
 type Verifier struct {
+	Size int64
+
 	off   int64 // where the next piece has to begin
 	lost  bool  // a piece was left out, or a batch was bad
 	begin int64 // of the current batch
@@ -64,6 +66,9 @@ func (v *Verifier) startBatch(p []byte) ([]byte, error) {
 	size, err := records.SizeOf(head)
 	if err != nil {
 		return nil, err
+	}
+	if int64(size) > v.Size-v.begin {
+		return nil, errTorn
 	}
 	v.sum, v.stored = newChecksum(head)
 	v.end = v.begin + int64(size)

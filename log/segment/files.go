@@ -284,6 +284,6 @@ func (s *Files) removeLocked(f *File) {
 
 func closeQuietly(h vfs.File) {
 	if h != nil {
-		h.Close() //nolint:errcheck // nothing was written through it that is not synced, or its log has failed
+		h.Close()
 	}
 }

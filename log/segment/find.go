@@ -197,8 +197,7 @@ func (s *Segment) walkWhile(h vfs.File, position, limit, maxOffset int64, check 
 				return end, nil
 			}
 			_, _, err = s.walkEnd(err, size, check != nil)
-			var corrupt *CorruptError
-			if errors.As(err, &corrupt) {
+			if _, ok := errors.AsType[*CorruptError](err); ok {
 				return end, nil // what lies before the damage is good
 			}
 			return end, err

@@ -87,6 +87,9 @@ func (s *Segment) load() error {
 }
 
 func (s *Segment) loadFiles() error {
+	if err := s.loadTxns(); err != nil {
+		return err
+	}
 	if s.suspect.Load() {
 		return s.rebuild()
 	}
@@ -102,15 +105,21 @@ func (s *Segment) loadTables() error {
 	if err := s.loadTable(&s.offsets, IndexSuffix, s.checkOffsets); err != nil {
 		return err
 	}
-	if err := s.loadTable(&s.times, TimeIndexSuffix, s.checkTimes); err != nil {
-		return err
-	}
-	err := s.loadTable(&s.txns, TxnIndexSuffix, nil)
-	if errors.Is(err, fs.ErrNotExist) {
+	return s.loadTable(&s.times, TimeIndexSuffix, s.checkTimes)
+}
+
+// loadTxns takes over the transaction index, which most segments do not have. Half an entry at its end is left out.
+func (s *Segment) loadTxns() error {
+	info, err := s.o.FS.Stat(s.currentPath(TxnIndexSuffix))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		s.txns.reset(0, nil)
 		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	s.txns.reset(int(info.Size())/txnEntrySize, nil)
+	return nil
 }
 
 // loadTable takes the size of an index file and has its first and last entry checked.
@@ -120,14 +129,10 @@ func (s *Segment) loadTable(t *table, suffix string, check func(first, last []by
 		return err
 	}
 	if info.Size()%int64(t.width) != 0 {
-		if t == &s.txns { // there is nothing it could be built from without the producer state; recovery builds it
-			t.reset(int(info.Size())/t.width, nil)
-			return nil
-		}
 		return errInconsistent
 	}
 	v := view{width: t.width, stored: int(info.Size()) / t.width}
-	if v.stored > 0 && check != nil {
+	if v.stored > 0 {
 		r := v.reader(s.o.FS, s.currentPath(suffix))
 		defer r.close()
 		e, err := r.entry(0)

@@ -93,8 +93,7 @@ func offsetJumped(h vfs.File, b *Batch, size, expected int64) (bool, error) {
 		return false, nil
 	}
 	following, err := NewScanner(h, next, size, expected, false).Next()
-	var bad *BadBatchError
-	if errors.As(err, &bad) {
+	if _, ok := errors.AsType[*BadBatchError](err); ok {
 		return false, nil
 	}
 	return err == nil && following.BaseOffset < b.NextOffset(), err

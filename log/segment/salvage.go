@@ -54,8 +54,7 @@ func findValid(h vfs.File, position, size, minOffset int64) (bool, error) {
 			if err == nil {
 				return true, nil
 			}
-			var bad *BadBatchError
-			if !errors.As(err, &bad) {
+			if _, ok := errors.AsType[*BadBatchError](err); !ok {
 				return false, err
 			}
 		}

@@ -45,12 +45,11 @@ func (t *table) reset(stored int, tail []byte) {
 	t.stored, t.tail = stored, tail
 }
 
-// append adds an entry and reports whether it is time to flush.
-func (t *table) append(entry []byte) (full bool) {
+// append adds an entry.
+func (t *table) append(entry []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tail = append(t.tail, entry...)
-	return len(t.tail) >= searchBlock
 }
 
 // flush writes the entries that are only in memory.
@@ -123,7 +122,7 @@ func (v view) reader(fsys vfs.FS, path string) *reader {
 
 func (r *reader) close() {
 	if r.f != nil {
-		r.f.Close() //nolint:errcheck // only read
+		r.f.Close()
 		r.f = nil
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+
+	"github.com/distributedmq/dmq/log/vfs"
 )
 
 // AbortedTxn is an entry of the transaction index.
@@ -64,4 +66,25 @@ func (s *Segment) AbortedTxns(from, to int64, fn func(AbortedTxn)) (complete boo
 		}
 	}
 	return false, nil
+}
+
+// CheckTxnIndex reports whether the transaction index, if there is one, can be what was written. One that is not has to be
+// built anew by Recover: it takes the state of the producers.
+func (s *Segment) CheckTxnIndex() (bool, error) {
+	b, err := vfs.ReadFile(s.o.FS, s.currentPath(TxnIndexSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil || len(b)%txnEntrySize != 0 {
+		return false, err
+	}
+	limit, last := s.nextOffset.Load(), s.o.BaseOffset-1
+	for ; len(b) > 0; b = b[txnEntrySize:] {
+		t := parseAborted(b)
+		if binary.BigEndian.Uint16(b) != 0 || t.FirstOffset < 0 || t.FirstOffset > t.LastOffset || t.LastOffset <= last || t.LastOffset >= limit {
+			return false, nil
+		}
+		last = t.LastOffset
+	}
+	return true, nil
 }

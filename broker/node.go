@@ -225,13 +225,12 @@ func (n *node) startController(_, run context.Context) error {
 		IncarnationID: n.incarnation,
 	})
 	ctx, cancel := context.WithCancel(run)
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	n.background.Go(func() {
-		err := n.control.Run(ctx)
-		if err != nil && ctx.Err() == nil {
+		defer close(done)
+		if err := n.control.Run(ctx); err != nil && ctx.Err() == nil {
 			n.stopped(fmt.Errorf("controller: %w", err))
 		}
-		done <- err
 	})
 	n.onClose(func() error {
 		cancel()

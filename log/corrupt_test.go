@@ -95,62 +95,106 @@ func TestOpen_TellsATornTailFromCorruption(t *testing.T) {
 		lost    int64
 	}{
 		{name: "nothing is wrong", batches: 10, recoveryPoint: 4, end: 10},
-		{name: "the last batch has a flipped bit", batches: 10, recoveryPoint: 4, highWatermark: 9, end: 9, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(9*batchSize+500)) }},
-		{name: "the last batch is cut off", batches: 10, recoveryPoint: 9, end: 9, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(9*batchSize+300)) }},
-		{name: "not even a header is left of the last batch", batches: 10, recoveryPoint: 9, end: 9, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(9*batchSize+20)) }},
-		{name: "the last batches are missing", batches: 10, recoveryPoint: 8, end: 8,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(8*batchSize)) }},
-		{name: "zeros at the end", batches: 10, recoveryPoint: 10, end: 10,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(12*batchSize)) }},
-		{name: "a hole of zeros, and more behind it", batches: 10, recoveryPoint: 4, end: 5, files: 1,
+		{
+			name: "the last batch has a flipped bit", batches: 10, recoveryPoint: 4, highWatermark: 9, end: 9, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(9*batchSize+500)) },
+		},
+		{
+			name: "the last batch is cut off", batches: 10, recoveryPoint: 9, end: 9, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(9*batchSize+300)) },
+		},
+		{
+			name: "not even a header is left of the last batch", batches: 10, recoveryPoint: 9, end: 9, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(9*batchSize+20)) },
+		},
+		{
+			name: "the last batches are missing", batches: 10, recoveryPoint: 8, end: 8,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(8*batchSize)) },
+		},
+		{
+			name: "zeros at the end", batches: 10, recoveryPoint: 10, end: 10,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(12*batchSize)) },
+		},
+		{
+			name: "a hole of zeros, and more behind it", batches: 10, recoveryPoint: 4, end: 5, files: 1,
 			damage: func(t *testing.T, fs vfs.FS) {
 				edit(t, fs, logFile(0), func(f vfs.File, _ int64) error {
 					_, err := f.WriteAt(make([]byte, batchSize), 5*batchSize)
 					return err
 				})
-			}},
-		{name: "a flipped bit below the recovery point", batches: 10, recoveryPoint: 5, corrupt: "wrong CRC; records from offset 4 to 5 were synced",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) }},
-		{name: "a flipped bit below the high watermark", batches: 10, recoveryPoint: 4, highWatermark: 5, corrupt: "wrong CRC",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) }},
-		{name: "the same in OS-flush mode is lost", batches: 10, recoveryPoint: 4, highWatermark: 7, osFlush: true, end: 4, files: 1, lost: 3,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) }},
-		{name: "in OS-flush mode below the recovery point", batches: 10, recoveryPoint: 5, osFlush: true, corrupt: "wrong CRC",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) }},
-		{name: "a length of nonsense below the recovery point", batches: 10, recoveryPoint: 5, corrupt: "were synced",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+8)) }},
-		{name: "synced batches are missing", batches: 10, recoveryPoint: 9, corrupt: "records from offset 8 to 9 were synced and are missing",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(8*batchSize)) }},
-		{name: "an offset that jumped ahead", batches: 10, recoveryPoint: 9, corrupt: "larger than that of the next batch",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+6)) }},
-		{name: "an offset that fell back", batches: 300, recoveryPoint: 299, corrupt: "out of order",
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(272*batchSize+7)) }},
-		{name: "a flipped bit that as much follows as can be unsynced", batches: 43, size: 1e6, recoveryPoint: 4, end: 10, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) }},
-		{name: "a flipped bit that more follows than can be unsynced", batches: 46, size: 1e6, recoveryPoint: 4,
+			},
+		},
+		{
+			name: "a flipped bit below the recovery point", batches: 10, recoveryPoint: 5, corrupt: "wrong CRC; records from offset 4 to 5 were synced",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) },
+		},
+		{
+			name: "a flipped bit below the high watermark", batches: 10, recoveryPoint: 4, highWatermark: 5, corrupt: "wrong CRC",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) },
+		},
+		{
+			name: "the same in OS-flush mode is lost", batches: 10, recoveryPoint: 4, highWatermark: 7, osFlush: true, end: 4, files: 1, lost: 3,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) },
+		},
+		{
+			name: "in OS-flush mode below the recovery point", batches: 10, recoveryPoint: 5, osFlush: true, corrupt: "wrong CRC",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+500)) },
+		},
+		{
+			name: "a length of nonsense below the recovery point", batches: 10, recoveryPoint: 5, corrupt: "were synced",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+8)) },
+		},
+		{
+			name: "synced batches are missing", batches: 10, recoveryPoint: 9, corrupt: "records from offset 8 to 9 were synced and are missing",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), cut(8*batchSize)) },
+		},
+		{
+			name: "an offset that jumped ahead", batches: 10, recoveryPoint: 9, corrupt: "larger than that of the next batch",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(4*batchSize+6)) },
+		},
+		{
+			name: "an offset that fell back", batches: 300, recoveryPoint: 299, corrupt: "out of order",
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(272*batchSize+7)) },
+		},
+		{
+			name: "a flipped bit that as much follows as can be unsynced", batches: 43, size: 1e6, recoveryPoint: 4, end: 10, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) },
+		},
+		{
+			name: "a flipped bit that more follows than can be unsynced", batches: 46, size: 1e6, recoveryPoint: 4,
 			corrupt: "further on than bytes can be unsynced",
-			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) }},
-		{name: "a length of nonsense that more follows than can be unsynced", batches: 46, size: 1e6, recoveryPoint: 4,
+			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) },
+		},
+		{
+			name: "a length of nonsense that more follows than can be unsynced", batches: 46, size: 1e6, recoveryPoint: 4,
 			corrupt: "further on than bytes can be unsynced",
-			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+8)) }},
-		{name: "the same in OS-flush mode is torn", batches: 46, size: 1e6, recoveryPoint: 4, osFlush: true, end: 10, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) }},
-		{name: "a torn segment and another behind it", batches: 12, segmentBytes: segments, recoveryPoint: 4, end: 7, files: 2,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), flip(2*batchSize+500)) }},
-		{name: "a segment that ends early", batches: 12, segmentBytes: segments, recoveryPoint: 4, end: 8, files: 1,
-			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), cut(3*batchSize)) }},
-		{name: "a segment that ends early though it was synced", batches: 12, segmentBytes: segments, recoveryPoint: 10,
+			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+8)) },
+		},
+		{
+			name: "the same in OS-flush mode is torn", batches: 46, size: 1e6, recoveryPoint: 4, osFlush: true, end: 10, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(0), flip(10*1e6+500)) },
+		},
+		{
+			name: "a torn segment and another behind it", batches: 12, segmentBytes: segments, recoveryPoint: 4, end: 7, files: 2,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), flip(2*batchSize+500)) },
+		},
+		{
+			name: "a segment that ends early", batches: 12, segmentBytes: segments, recoveryPoint: 4, end: 8, files: 1,
+			damage: func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), cut(3*batchSize)) },
+		},
+		{
+			name: "a segment that ends early though it was synced", batches: 12, segmentBytes: segments, recoveryPoint: 10,
 			corrupt: "records from offset 8 to 10 were synced and are missing",
-			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), cut(3*batchSize)) }},
-		{name: "a segment that is missing", batches: 17, segmentBytes: segments, recoveryPoint: 4, end: 5, files: 2,
+			damage:  func(t *testing.T, fs vfs.FS) { edit(t, fs, logFile(5), cut(3*batchSize)) },
+		},
+		{
+			name: "a segment that is missing", batches: 17, segmentBytes: segments, recoveryPoint: 4, end: 5, files: 2,
 			damage: func(t *testing.T, fs vfs.FS) {
 				if err := fs.Remove(logFile(5)); err != nil {
 					t.Fatal(err)
 				}
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

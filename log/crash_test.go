@@ -3,6 +3,7 @@ package log_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ import (
 type crashRun struct {
 	mu    sync.Mutex
 	acked map[int64]string // offset: value
-	seen  int64            // the largest high watermark that was shown
 	saved commitlog.Options
 }
 
@@ -41,9 +41,7 @@ func (r *crashRun) snapshot() (acked map[int64]string, saved commitlog.Options) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	acked = make(map[int64]string, len(r.acked))
-	for offset, v := range r.acked {
-		acked[offset] = v
-	}
+	maps.Copy(acked, r.acked)
 	return acked, r.saved
 }
 
@@ -90,14 +88,14 @@ func (r *crashRun) workload(t *testing.T, fs vfs.FS) {
 			r.checkpoint(l.Log)
 		}
 		if i == 17 {
-			l.DeleteOldSegments(time.UnixMilli(5000)) //nolint:errcheck // it may fail like anything else
+			l.DeleteOldSegments(time.UnixMilli(5000))
 		}
 	}
 	l.UpdateHighWatermark(l.SyncedEndOffset())
 	c := l.Config()
 	c.RetentionMs = 1
 	l.SetConfig(c)
-	l.DeleteOldSegments(time.UnixMilli(1e6)) //nolint:errcheck // as above: all segments
+	l.DeleteOldSegments(time.UnixMilli(1e6))
 	if l.Close() == nil {
 		r.checkpoint(l.Log)
 	}
@@ -121,7 +119,7 @@ func verify(t *testing.T, mem *vfs.Mem, acked map[int64]string, saved commitlog.
 	for _, v := range values {
 		offset, value, _ := strings.Cut(v, "=")
 		var n int64
-		fmt.Sscan(offset, &n) //nolint:errcheck // written by readValues
+		fmt.Sscan(offset, &n)
 		got[n] = value
 	}
 	for offset, want := range acked {
@@ -289,8 +287,8 @@ func TestLog_FailedSyncEndsTheLog(t *testing.T) {
 	if _, err := l.Read(0, 100, 1, true); err == nil {
 		t.Fatal("a read succeeded after a failed sync")
 	}
-	l.Flush(t.Context()) //nolint:errcheck // only to see whether it syncs
-	l.Close()            //nolint:errcheck // as above
+	l.Flush(t.Context())
+	l.Close()
 	mu.Lock()
 	defer mu.Unlock()
 	if syncs != 1 || len(l.failed) != 1 || l.SyncedEndOffset() != 1 {

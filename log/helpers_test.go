@@ -67,7 +67,7 @@ func openTestLog(t testing.TB, fs vfs.FS, change func(*commitlog.Options)) (*tes
 		return nil, err
 	}
 	t.Cleanup(func() {
-		l.Log.Delete() //nolint:errcheck // closed by the test as a rule
+		l.Log.Delete()
 		l.syncer.Close()
 	})
 	return l, nil
@@ -192,7 +192,7 @@ func sliceBytes(s *commitlog.Slice) ([]byte, error) {
 	for off := 0; off < len(data); { // in odd pieces
 		n, err := s.ReadAt(data[off:min(len(data), off+777)], int64(off))
 		if n == 0 {
-			s.Close() //nolint:errcheck // err is why
+			s.Close()
 			return nil, err
 		}
 		off += n

@@ -29,7 +29,7 @@ func TestKafkaDirectory_ReadsBack(t *testing.T) {
 	partitions := []string{
 		"plain-0", "idem-0", "idem-1", "txn-0", "compacted-0", "appendtime-0", "deleted.records-0", "empty-0",
 	}
-	for _, state := range []string{"clean", "killed", "clean without indexes"} {
+	for _, state := range []string{"clean", "killed", "clean without indexes", "clean with torn transaction indexes"} {
 		for _, partition := range partitions {
 			t.Run(state+"/"+partition, func(t *testing.T) {
 				l := openKafka(t, state, partition)
@@ -50,24 +50,29 @@ func TestKafkaDirectory_ReadsBack(t *testing.T) {
 
 func openKafka(t *testing.T, state, partition string) *commitlog.Log {
 	t.Helper()
-	source, _, stripped := strings.Cut(state, " ")
+	source, change, _ := strings.Cut(state, " ")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata/kafka-4.4.0", source))); err != nil {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(dir, partition)
-	if stripped {
-		for _, pattern := range []string{"*.index", "*.timeindex"} {
-			names, err := filepath.Glob(filepath.Join(folder, pattern))
-			if err != nil {
+	each := func(pattern string, fn func(name string) error) {
+		names, err := filepath.Glob(filepath.Join(folder, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if err := fn(name); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range names {
-				if err := os.Remove(name); err != nil {
-					t.Fatal(err)
-				}
-			}
 		}
+	}
+	switch change {
+	case "without indexes":
+		each("*.index", os.Remove)
+		each("*.timeindex", os.Remove)
+	case "with torn transaction indexes":
+		each("*.txnindex", func(name string) error { return os.Truncate(name, 30) })
 	}
 	topic, _, _ := strings.Cut(partition, "-")
 	tp := protocol.TopicPartition{Topic: topic}

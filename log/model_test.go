@@ -68,7 +68,7 @@ func (m *model) open(clean bool) error {
 	if m.log != nil {
 		m.reopened = true
 		m.gate.hold(false)
-		m.log.Delete() //nolint:errcheck // its filesystem is not looked at any more
+		m.log.Delete()
 	}
 	m.gate = newGate(m.mem)
 	l, err := openTestLog(m.tb, m.gate, func(o *commitlog.Options) {
@@ -425,8 +425,7 @@ func (m *model) Read(t *rapid.T) {
 	minOne := rapid.Bool().Draw(t, "min one")
 	s, err := m.log.Read(offset, maxBytes, maxOffset, minOne)
 	if offset < m.logStart || offset > m.end() {
-		var oor *commitlog.OffsetOutOfRangeError
-		if !errors.As(err, &oor) {
+		if _, ok := errors.AsType[*commitlog.OffsetOutOfRangeError](err); !ok {
 			t.Fatalf("read of %d outside of [%d, %d] got %v", offset, m.logStart, m.end(), err)
 		}
 		return
@@ -627,7 +626,7 @@ func TestLog_Model(t *testing.T) {
 				}
 				defer func() {
 					m.gate.hold(false)
-					m.log.Delete() //nolint:errcheck // only to end its goroutines
+					m.log.Delete()
 				}()
 				m.NewEpoch(rt)
 				rt.Repeat(map[string]func(*rapid.T){

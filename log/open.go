@@ -71,7 +71,7 @@ func (l *Log) open() error {
 	if err != nil {
 		return err
 	}
-	end, err := l.recover()
+	end, err := l.recover(names)
 	if err != nil {
 		return err
 	}
@@ -307,7 +307,7 @@ func (l *Log) nextOffsetOf(name string, base int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

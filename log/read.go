@@ -92,8 +92,7 @@ func (l *Log) readError(err error, offset int64) error {
 	if start := l.logStart.Load(); offset < start { // retention was faster
 		return &OffsetOutOfRangeError{Offset: offset, LogStartOffset: start, LogEndOffset: l.end.Load()}
 	}
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if corrupt, ok := errors.AsType[*CorruptError](err); ok {
 		l.reportDamage(corrupt)
 		return err
 	}

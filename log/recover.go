@@ -22,38 +22,60 @@ type Recovery struct {
 	LostOffsets int64
 }
 
-// recover brings the segments into a state that can be appended to and returns the log end offset. Leader epochs are those of
+// recover brings the segments, of whose folder names are the files, into a state that can be appended to and returns the log end offset. Leader epochs are those of
 // the batches then; the producer state is left to loadProducers.
-func (l *Log) recover() (end int64, err error) {
+func (l *Log) recover(names []string) (end int64, err error) {
 	l.recovery.CutOffset = noOffset
 	if err := l.dropUnusedRoll(); err != nil {
 		return 0, err
 	}
 	list := l.list()
-	last := list[len(list)-1]
-	if l.o.CleanShutdown {
-		end, err = last.LoadEnd()
-		var bad *segment.BadBatchError
-		if err != nil && !errors.As(err, &bad) {
-			return 0, err
-		}
-		if err == nil {
-			if end, err = l.checkEnd(last, end); err != nil {
-				return 0, err
-			}
-			return end, l.active().Activate(end)
-		}
-		l.logger.Warn("the log was closed cleanly and is damaged at its end all the same", slog.Any("err", err))
-		end, err = l.recoverFrom(len(list) - 1)
-	} else {
-		// A recovery point at the beginning of a segment does not say whether the roll before it was completed: the indexes of
-		// the segment before may not have been synced.
-		end, err = l.recoverFrom(segmentFor(list, l.o.RecoveryPoint-1))
-	}
+	first, err := l.firstToCheck(list, names)
 	if err != nil {
 		return 0, err
 	}
+	if first == len(list) {
+		last := list[first-1]
+		end, err = last.LoadEnd()
+		if err == nil {
+			end, err = l.checkEnd(last, end)
+		}
+		var bad *segment.BadBatchError
+		if !errors.As(err, &bad) {
+			return end, errors.Join(err, l.active().Activate(end))
+		}
+		l.logger.Warn("the log was closed cleanly and is damaged at its end all the same", slog.Any("err", err))
+		first--
+	}
+	if end, err = l.recoverFrom(first); err != nil {
+		return 0, err
+	}
 	return end, l.active().Activate(end)
+}
+
+// firstToCheck returns the index of the segment from which on batches have to be checked: after an unclean stop the one with
+// the recovery point, and always one whose transaction index is damaged, since only checking makes that anew.
+func (l *Log) firstToCheck(list []*segment.Segment, names []string) (int, error) {
+	first := len(list)
+	if !l.o.CleanShutdown {
+		// A recovery point at the beginning of a segment does not say whether the roll before it was completed: the indexes of
+		// the segment before may not have been synced.
+		first = segmentFor(list, l.o.RecoveryPoint-1)
+	}
+	for i, s := range list[:first] {
+		if !slices.Contains(names, segment.FileName(s.BaseOffset(), segment.TxnIndexSuffix)) {
+			continue
+		}
+		sound, err := s.CheckTxnIndex()
+		if err != nil {
+			return 0, err
+		}
+		if !sound {
+			l.logger.Warn("build a transaction index anew", slog.String("path", s.LogPath()))
+			return i, nil
+		}
+	}
+	return first, nil
 }
 
 // dropUnusedRoll removes an empty last segment that begins below the end of the one before it: its roll failed, and the
@@ -67,8 +89,7 @@ func (l *Log) dropUnusedRoll() error {
 	before := list[n-1]
 	before.SetLimit(math.MaxInt64)
 	end, err := before.LoadEnd()
-	var bad *segment.BadBatchError
-	if errors.As(err, &bad) {
+	if _, ok := errors.AsType[*segment.BadBatchError](err); ok {
 		err, end = nil, list[n].BaseOffset()
 	}
 	if err != nil {

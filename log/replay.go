@@ -25,8 +25,7 @@ func (l *Log) replay(list []*segment.Segment, end int64) error {
 			}
 			return true, l.replayBatch(s, b, false)
 		})
-		var corrupt *CorruptError
-		if errors.As(err, &corrupt) {
+		if corrupt, ok := errors.AsType[*CorruptError](err); ok {
 			l.reportDamage(corrupt) // what lies behind it is unknown, but the rest of the log can be used
 			continue
 		}

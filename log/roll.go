@@ -22,10 +22,9 @@ func (l *Log) makeRoom(rd *round, d *segment.Batch, lastOffset int64) error {
 	if err := l.flushRound(rd); err != nil {
 		return err
 	}
-	base := rd.end
-	if d.BaseOffset > base {
-		base = d.BaseOffset // a follower's batch behind a gap
-	}
+	base := max(d.BaseOffset,
+		// a follower's batch behind a gap
+		rd.end)
 	return l.ioError(l.roll(base))
 }
 

@@ -31,7 +31,7 @@ func (l *Log) keepTail(s *segment.Segment, res segment.Recovered) error {
 	if err != nil {
 		return err
 	}
-	defer from.Close() //nolint:errcheck // only read
+	defer from.Close()
 	info, err := from.Stat()
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func (l *Log) runSync() {
 	s.timer = nil
 	s.mu.Unlock()
 
-	shown := int64(noOffset)
+	shown := noOffset
 	if !l.failed() {
 		var err error
 		if shown, err = l.syncOnce(); err != nil {

@@ -104,14 +104,13 @@ func (s *Syncer) after(d time.Duration, fn func()) *delayed {
 	return t
 }
 
-// stop keeps fn from being called and reports whether it did.
-func (d *delayed) stop() bool {
+// stop keeps fn from being called, unless it is too late for that.
+func (d *delayed) stop() {
 	if d == nil || !d.timer.Stop() {
-		return false
+		return
 	}
 	d.s.mu.Lock()
 	delete(d.s.timers, d)
 	d.s.mu.Unlock()
 	d.s.wg.Done()
-	return true
 }

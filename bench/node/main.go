@@ -79,10 +79,10 @@ func (b *bench) repeat(name string, measure func(dir string) (float64, error)) e
 	return nil
 }
 
-func (b *bench) start(dir string) (*exec.Cmd, error) {
-	cmd := exec.Command(b.bin, "serve", "--set", "listeners=PLAINTEXT://"+b.addr, "--set", "log.dirs="+dir, "--set", "dmq.admin.listen=", "--set", "num.partitions=1")
+func (b *bench) start(ctx context.Context, dir string) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, b.bin, "serve", "--set", "listeners=PLAINTEXT://"+b.addr, "--set", "log.dirs="+dir, "--set", "dmq.admin.listen=", "--set", "num.partitions=1")
 	if len(b.command) > 0 {
-		cmd = exec.Command(b.command[0], b.command[1:]...)
+		cmd = exec.CommandContext(ctx, b.command[0], b.command[1:]...)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, cmd.Start()
@@ -101,7 +101,7 @@ func (b *bench) client() (*kgo.Client, error) {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }), kgo.MetadataMinAge(10*time.Millisecond))
 }
 
-func (b *bench) ack(ctx context.Context, topic string) error {
+func (b *bench) ack(ctx context.Context) error {
 	cl, err := b.client()
 	if err != nil {
 		return err
@@ -109,16 +109,16 @@ func (b *bench) ack(ctx context.Context, topic string) error {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("first")}).FirstErr()
+	return cl.ProduceSync(ctx, &kgo.Record{Topic: "first", Value: []byte("first")}).FirstErr()
 }
 
 func (b *bench) firstAck(ctx context.Context, dir string) (ms float64, err error) {
 	began := time.Now()
-	cmd, err := b.start(dir)
+	cmd, err := b.start(ctx, dir)
 	if err != nil {
 		return 0, err
 	}
-	err = b.ack(ctx, "first")
+	err = b.ack(ctx)
 	took := time.Since(began)
 	return float64(took.Microseconds()) / 1000, errors.Join(err, stop(cmd))
 }
@@ -126,11 +126,11 @@ func (b *bench) firstAck(ctx context.Context, dir string) (ms float64, err error
 // idle reads memory and CPU of a node that served one record and is then left alone.
 func (b *bench) idle(ctx context.Context) error {
 	return b.repeat("idle memory (RSS), MB", func(dir string) (float64, error) {
-		cmd, err := b.start(dir)
+		cmd, err := b.start(ctx, dir)
 		if err != nil {
 			return 0, err
 		}
-		err = b.ack(ctx, "first")
+		err = b.ack(ctx)
 		before := cpuTicks(cmd.Process.Pid)
 		time.Sleep(3 * time.Second) // the measurement itself: an idle interval
 		used := float64(cpuTicks(cmd.Process.Pid)-before) / 3
@@ -141,12 +141,12 @@ func (b *bench) idle(ctx context.Context) error {
 }
 
 func (b *bench) topics(ctx context.Context, dir string, clients, total int) (perSecond float64, err error) {
-	cmd, err := b.start(dir)
+	cmd, err := b.start(ctx, dir)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, stop(cmd)) }()
-	if err := b.ack(ctx, "first"); err != nil {
+	if err := b.ack(ctx); err != nil {
 		return 0, err
 	}
 	var next atomic.Int64
@@ -189,11 +189,11 @@ func (b *bench) manyPartitions(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cmd, err := b.start(dir)
+	cmd, err := b.start(ctx, dir)
 	if err != nil {
 		return err
 	}
-	if err := b.ack(ctx, "first"); err != nil {
+	if err := b.ack(ctx); err != nil {
 		return err
 	}
 	cl, err := b.client()
@@ -212,10 +212,10 @@ func (b *bench) manyPartitions(ctx context.Context) error {
 	var all []float64
 	for range b.runs {
 		began := time.Now()
-		if cmd, err = b.start(dir); err != nil {
+		if cmd, err = b.start(ctx, dir); err != nil {
 			return err
 		}
-		err := b.ack(ctx, "first")
+		err := b.ack(ctx)
 		all = append(all, float64(time.Since(began).Microseconds())/1000)
 		rss := rssMB(cmd.Process.Pid)
 		if err := errors.Join(err, stop(cmd)); err != nil {

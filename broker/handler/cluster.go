@@ -207,7 +207,7 @@ func cursor(topic string, partition int32) *kmsg.DescribeTopicPartitionsResponse
 
 func missingTopic(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	t.Topic = kmsg.StringPtr(name)
+	t.Topic = new(name)
 	t.IsInternal = isInternal(name)
 	t.AuthorizedOperations = topicOperations
 	t.ErrorCode = kerr.UnknownTopicOrPartition.Code
@@ -220,7 +220,7 @@ func missingTopic(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 // topicPage describes at most limit partitions of a topic, beginning with first.
 func (h *Handler) topicPage(img *image.Image, topic *image.Topic, listenerName string, first, limit int) kmsg.DescribeTopicPartitionsResponseTopic {
 	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	t.Topic = kmsg.StringPtr(topic.Name)
+	t.Topic = new(topic.Name)
 	t.TopicID = topic.ID
 	t.IsInternal = isInternal(topic.Name)
 	t.AuthorizedOperations = topicOperations

@@ -125,7 +125,7 @@ func (h *Handler) describeLoggers(o config.DescribeOptions) []kmsg.DescribeConfi
 	out := make([]kmsg.DescribeConfigsResponseResourceConfig, 0, len(names))
 	for _, name := range names {
 		e := kmsg.NewDescribeConfigsResponseResourceConfig()
-		e.Name, e.Value = name, kmsg.StringPtr(levels[name])
+		e.Name, e.Value = name, new(levels[name])
 		e.Source = kmsg.ConfigSourceDynamicBrokerLoggerConfig
 		out = append(out, e)
 	}

@@ -85,7 +85,7 @@ func testImage() *image.Image {
 		Brokers: map[protocol.NodeID]*image.Broker{
 			1: {ID: 1, Endpoints: endpoint(testListener, "a")},
 			2: {ID: 2, Endpoints: endpoint(testListener, "b"), Fenced: true},
-			3: {ID: 3, Endpoints: endpoint(testListener, "c"), Rack: kmsg.StringPtr("r3")},
+			3: {ID: 3, Endpoints: endpoint(testListener, "c"), Rack: new("r3")},
 			4: {ID: 4, Endpoints: endpoint("OTHER", "d")},
 		},
 		Controllers: map[protocol.NodeID]*image.Controller{1: {ID: 1, Endpoints: endpoint("CONTROLLER", "a")}},
@@ -149,7 +149,7 @@ func metadataRequest(names ...string) *kmsg.MetadataRequest {
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	for _, n := range names {
 		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(n)
+		topic.Topic = new(n)
 		req.Topics = append(req.Topics, topic)
 	}
 	return req
@@ -304,9 +304,9 @@ func TestAPIVersions(t *testing.T) {
 		{"plain", 3, nil, "NONE"},
 		{"bad software name", 3, func(q *kmsg.ApiVersionsRequest) { q.ClientSoftwareName = "-x" }, "INVALID_REQUEST"},
 		{"no software name below v3", 2, func(q *kmsg.ApiVersionsRequest) { q.ClientSoftwareName = "" }, "NONE"},
-		{"our cluster and node", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = kmsg.StringPtr("cluster"), 1 }, "NONE"},
-		{"another cluster", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = kmsg.StringPtr("other"), 1 }, "REBOOTSTRAP_REQUIRED"},
-		{"another node", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = kmsg.StringPtr("cluster"), 2 }, "REBOOTSTRAP_REQUIRED"},
+		{"our cluster and node", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = new("cluster"), 1 }, "NONE"},
+		{"another cluster", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = new("other"), 1 }, "REBOOTSTRAP_REQUIRED"},
+		{"another node", 5, func(q *kmsg.ApiVersionsRequest) { q.ClusterID, q.NodeID = new("cluster"), 2 }, "REBOOTSTRAP_REQUIRED"},
 		{"half of it", 5, func(q *kmsg.ApiVersionsRequest) { q.NodeID = 1 }, "INVALID_REQUEST"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -551,8 +551,7 @@ func kerrName(code int16) string {
 	if code == 0 {
 		return "NONE"
 	}
-	var e *kerr.Error
-	if errors.As(kerr.ErrorForCode(code), &e) {
+	if e, ok := errors.AsType[*kerr.Error](kerr.ErrorForCode(code)); ok {
 		return e.Message
 	}
 	return "?"

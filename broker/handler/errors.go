@@ -54,7 +54,7 @@ func errorResponse(req kmsg.Request, err error, text string) kmsg.Response {
 		resp := q.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 		for i := range q.Topics {
 			t := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			t.Topic, t.ErrorCode = kmsg.StringPtr(q.Topics[i].Topic), code
+			t.Topic, t.ErrorCode = new(q.Topics[i].Topic), code
 			resp.Topics = append(resp.Topics, t)
 		}
 		return resp

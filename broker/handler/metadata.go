@@ -66,7 +66,7 @@ func (h *Handler) serveMetadata(ctx context.Context, r *listener.Request, req *k
 	}
 	resp.Brokers = aliveBrokers(img, r.Conn.ListenerName)
 	resp.ControllerID = randomBroker(img)
-	resp.ClusterID = kmsg.StringPtr(img.ClusterID)
+	resp.ClusterID = new(img.ClusterID)
 	if req.IncludeClusterAuthorizedOperations && req.Version >= 8 && req.Version <= 10 {
 		resp.AuthorizedOperations = clusterOperations
 	}
@@ -152,7 +152,7 @@ func (h *Handler) autoCreate(ctx context.Context, img *image.Image, names []stri
 // describeTopic describes one topic as the clients of one listener see it.
 func (h *Handler) describeTopic(img *image.Image, name, listenerName string, version int16) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()
-	t.Topic = kmsg.StringPtr(name)
+	t.Topic = new(name)
 	t.IsInternal = isInternal(name)
 	t.AuthorizedOperations = noAuthorizedOperations
 	topic := img.Topic(name)
@@ -286,7 +286,7 @@ func metadataError(req *kmsg.MetadataRequest, code int16) kmsg.Response {
 		t.ErrorCode, t.Topic, t.TopicID = code, in.Topic, in.TopicID
 		t.AuthorizedOperations = noAuthorizedOperations
 		if t.Topic == nil && req.Version < 12 {
-			t.Topic = kmsg.StringPtr("") // not nullable before v12
+			t.Topic = new("") // not nullable before v12
 		}
 		resp.Topics = append(resp.Topics, t)
 	}

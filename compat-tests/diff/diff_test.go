@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -111,5 +112,20 @@ func TestBatch_IsAValidBatch(t *testing.T) {
 		if m := got[0].(map[string]any); m["crc"] != true || m["NumRecords"] != int64(2) {
 			t.Errorf("codec %d: decoded as %v", codec, m)
 		}
+	}
+}
+
+// The table in docs/compatibility.md is the list in expected.txt: `compat differences` writes it.
+func TestExpectations_AreInTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/compatibility.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := Expectations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), beginMark+Markdown(list)+endMark) {
+		t.Error("docs/compatibility.md does not show expected.txt as it is: run `go run ./cmd/compat differences`")
 	}
 }

@@ -1,8 +1,14 @@
 // Compat runs the compatibility tests against dmq or Apache Kafka.
 //
-//	compat layout                       lay out Apache Kafka's jars
+//	compat layout           lay out Apache Kafka's jars
 //	compat with BROKER [-p k=v]... -- COMMAND...
-//	                                    start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
+//	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
+//	compat smoke            every client against one broker
+//	compat go CLIENT        one Go client against the broker at $DMQ_BOOTSTRAP
+//	compat diff             the same bytes to Kafka and to dmq
+//	compat differences      write the differences that are meant into docs/compatibility.md
+//	compat datadir          data directories between Kafka and dmq
+//	compat kill, powercut   crashes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
 package main
@@ -14,9 +20,11 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/distributedmq/dmq/compat-tests/diff"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
@@ -36,13 +44,26 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "kill": runKill, "powercut": runPowerCut,
+		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {
 		return 0, fmt.Errorf("unknown subcommand %q", args[0])
 	}
 	return command(ctx, args[1:])
+}
+
+// differences writes the list of meant differences into docs/compatibility.md.
+func differences(context.Context, []string) (int, error) {
+	root, err := peer.Root()
+	if err != nil {
+		return 0, err
+	}
+	changed, err := diff.UpdateDocument(filepath.Join(root, "docs", "compatibility.md"))
+	if err == nil && changed {
+		fmt.Println("docs/compatibility.md: written")
+	}
+	return 0, err
 }
 
 func layout(ctx context.Context, _ []string) (int, error) {

@@ -48,13 +48,8 @@ func noInfo(logStart int64) AppendInfo {
 // segment size, duplicate, producer epoch and sequence.
 func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
 	info := noInfo(l.LogStartOffset())
-	if err := l.usable(); err != nil {
+	if err := l.admit(); err != nil {
 		return info, err
-	}
-	if l.o.Admit != nil {
-		if err := l.o.Admit(); err != nil {
-			return info, err
-		}
 	}
 	cfg := l.config.Load()
 	batch, err := onlyBatch(b)
@@ -79,6 +74,14 @@ func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (Append
 	}
 	l.submit(r)
 	return r.info, r.err
+}
+
+// admit returns why nothing may be appended now.
+func (l *Log) admit() error {
+	if err := l.usable(); err != nil || l.o.Admit == nil {
+		return err
+	}
+	return l.o.Admit()
 }
 
 func (l *Log) validateOptions(cfg *Config, origin Origin) records.ValidateOptions {
@@ -124,7 +127,7 @@ func onlyBatch(b []byte) (records.Batch, error) {
 // are allowed, since the leader may have compacted. An incomplete batch at the end is left out.
 func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
 	info := noInfo(l.LogStartOffset())
-	if err := l.usable(); err != nil {
+	if err := l.admit(); err != nil {
 		return info, err
 	}
 	batches, err := checkReplicated(b)

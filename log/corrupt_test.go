@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -314,5 +315,29 @@ func TestRead_NeverServesDamage(t *testing.T) {
 				t.Fatal("the log does not go on")
 			}
 		})
+	}
+}
+
+// TestOpen_MakesADamagedEpochCheckpointAnew: the batches name the leader epochs they were appended in.
+func TestOpen_MakesADamagedEpochCheckpointAnew(t *testing.T) {
+	mem := newMem(t)
+	l := newTestLog(t, mem, config(func(c *commitlog.Config) { c.SegmentBytes = 250 }))
+	for epoch := range int32(5) {
+		for range 2 {
+			if _, err := l.AppendAsLeader(batchOf(t, records.BuilderOptions{}, "a", "b"), epoch, commitlog.FromClient); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := l.EpochEntries()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := vfs.WriteFileAtomic(mem, filepath.Join(testDir, "leader-epoch-checkpoint"), []byte("0\nnonsense\n")); err != nil {
+		t.Fatal(err)
+	}
+	again := newTestLog(t, mem, func(o *commitlog.Options) { o.CleanShutdown, o.RecoveryPoint = true, 20 })
+	if got := again.EpochEntries(); !slices.Equal(got, want) || len(got) != 5 {
+		t.Fatalf("got %v, want %v", got, want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
 // Options of Open.
@@ -83,6 +84,7 @@ type Log struct {
 	tail  tail
 	hints hints
 
+	nothing  Slice                 // what Read returns where there is nothing; never written to
 	state    atomic.Pointer[error] // why the log takes no more calls; nil while it does
 	recovery Recovery
 }
@@ -258,7 +260,7 @@ func (l *Log) fail(cause error) error {
 func (l *Log) failIO(err error) error {
 	var broken *segment.BrokenTailError
 	if segment.IsNoSpace(err) && !errors.As(err, &broken) {
-		return storageErr(err)
+		return errcode.New(errcode.KindKafkaStorageError, "the disk is full, nothing was appended: %w", err)
 	}
 	return l.fail(err)
 }

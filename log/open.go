@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/distributedmq/dmq/log/checkpoint"
 	"github.com/distributedmq/dmq/log/epoch"
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/log/segment"
@@ -61,7 +62,7 @@ func (l *Log) open() error {
 	if err := l.loadSegments(names); err != nil {
 		return err
 	}
-	if l.epochs, err = epoch.Open(l.fs, filepath.Join(l.o.Dir, epoch.FileName)); err != nil {
+	if err := l.openEpochs(); err != nil {
 		return err
 	}
 	l.producers, err = producerstate.Open(producerstate.Options{
@@ -76,6 +77,39 @@ func (l *Log) open() error {
 		return err
 	}
 	return l.start(end)
+}
+
+// openEpochs reads the leader-epoch checkpoint. What cannot be read is made anew of the batches, which name their epochs.
+func (l *Log) openEpochs() (err error) {
+	l.epochs, err = epoch.Open(l.fs, filepath.Join(l.o.Dir, epoch.FileName))
+	fault, malformed := errors.AsType[*checkpoint.FormatError](err)
+	if !malformed {
+		return err
+	}
+	l.logger.Warn("make the leader-epoch checkpoint anew", slog.Any("reason", fault))
+	if err := l.remove(epoch.FileName); err != nil {
+		return err
+	}
+	if l.epochs, err = epoch.Open(l.fs, filepath.Join(l.o.Dir, epoch.FileName)); err != nil {
+		return err
+	}
+	for _, s := range l.list() {
+		err := s.Walk(s.BaseOffset(), func(b *segment.Batch) (bool, error) {
+			l.assignEpochOf(b)
+			return true, nil
+		})
+		if _, damaged := errors.AsType[*CorruptError](err); err != nil && !damaged { // who reads there is told
+			return err
+		}
+	}
+	return nil
+}
+
+// assignEpochOf notes the leader epoch of a batch that is read in order.
+func (l *Log) assignEpochOf(b *segment.Batch) {
+	if latest, ok := l.epochs.Latest(); b.LeaderEpoch >= 0 && (!ok || b.LeaderEpoch > latest) {
+		l.epochs.Assign(b.LeaderEpoch, b.BaseOffset)
+	}
 }
 
 // start sets the offsets of a log whose segments are whole, and reloads what depends on them.
@@ -204,18 +238,28 @@ func (l *Log) loadProducers(end int64) error {
 func (l *Log) syncRecovered(end int64) (recoveryPoint int64, err error) {
 	checked := l.list()
 	checked = checked[len(checked)-min(len(checked), l.recovery.Checked):] // those are the last
+	// Where the log ends at the recovery point all batches were durable before, and only indexes are new. The last segment's
+	// are synced when it is rolled.
+	indexesOnly := end == l.o.RecoveryPoint && l.recovery.CutBytes == 0
+	older := checked[:max(0, len(checked)-1)]
+	l.sync.dir = true
+	if indexesOnly {
+		checked = older
+	}
 	for _, s := range checked {
 		s.MarkDirty()
 	}
 	if !l.o.Config.durable() {
-		l.sync.segments = append(l.sync.segments, checked[:max(0, len(checked)-1)]...)
-		l.sync.dir = true
+		l.sync.segments = append(l.sync.segments, older...)
 		return min(end, l.o.RecoveryPoint), nil
 	}
 	for _, s := range checked {
 		if err := s.SyncAll(); err != nil {
 			return 0, err
 		}
+	}
+	if len(checked) == 0 {
+		return end, nil
 	}
 	return end, l.fs.SyncDir(l.o.Dir)
 }

@@ -9,7 +9,7 @@ import (
 
 // Read returns whole batches, beginning with the one that holds offset (or the next one, where compaction removed that),
 // as many as fit into maxBytes and lie below maxOffset. With minOne the first batch is returned even if it is larger
-// than maxBytes. At the end the slice is empty. The caller closes the slice.
+// than maxBytes. Where there is nothing the slice is empty. The caller closes the slice.
 //
 // It fails with *OffsetOutOfRangeError below the log start offset and above the log end offset, and with *CorruptError where
 // the batch with offset is damaged.
@@ -26,10 +26,10 @@ func (l *Log) Read(offset int64, maxBytes int, maxOffset int64, minOne bool) (*S
 		if offset == end {
 			l.tail.want()
 		}
-		return &Slice{base: offset, bound: offset}, nil
+		return &l.nothing, nil
 	}
 	if parts, ok := l.tail.read(offset, maxOffset, maxBytes, minOne); ok {
-		return newHeapSlice(&l.tail, parts, offset), nil
+		return l.heapSlice(parts), nil
 	}
 	s, err := l.readFile(offset, maxBytes, maxOffset, minOne)
 	if err != nil {
@@ -81,7 +81,7 @@ func (l *Log) readFile(offset int64, maxBytes int, maxOffset int64, minOne bool)
 			check: segment.Verifier{Size: r.End - r.Start},
 		}, nil
 	}
-	return &Slice{base: offset, bound: offset}, nil
+	return &l.nothing, nil
 }
 
 // readError explains an error of a segment.

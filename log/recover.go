@@ -40,8 +40,7 @@ func (l *Log) recover(names []string) (end int64, err error) {
 		if err == nil {
 			end, err = l.checkEnd(last, end)
 		}
-		var bad *segment.BadBatchError
-		if !errors.As(err, &bad) {
+		if _, damaged := errors.AsType[*segment.BadBatchError](err); !damaged {
 			return end, errors.Join(err, l.active().Activate(end))
 		}
 		l.logger.Warn("the log was closed cleanly and is damaged at its end all the same", slog.Any("err", err))
@@ -216,9 +215,7 @@ func (l *Log) producersAt(list []*segment.Segment, i int) error {
 
 // recoverBatch takes over what a checked batch says of leader epoch and producer.
 func (l *Log) recoverBatch(s *segment.Segment, b *segment.Batch) error {
-	if latest, ok := l.epochs.Latest(); b.LeaderEpoch >= 0 && (!ok || b.LeaderEpoch > latest) {
-		l.epochs.Assign(b.LeaderEpoch, b.BaseOffset)
-	}
+	l.assignEpochOf(b)
 	return l.replayBatch(s, b, true)
 }
 

@@ -16,7 +16,7 @@ type Slice struct {
 	// Of a file. size is also the size of parts.
 	log      *Log
 	segment  *segment.Segment
-	file     *segment.Handle
+	file     segment.Handle
 	position int64
 	size     int
 	check    segment.Verifier
@@ -26,13 +26,11 @@ type Slice struct {
 	parts []tailPart
 }
 
-func newHeapSlice(t *tail, parts []tailPart, offset int64) *Slice {
-	s := &Slice{tail: t, base: offset, bound: offset}
+func (l *Log) heapSlice(parts []tailPart) *Slice {
 	if len(parts) == 0 {
-		return s
+		return &l.nothing
 	}
-	s.parts = parts
-	s.base, s.bound = parts[0].baseOffset, parts[len(parts)-1].nextOffset
+	s := &Slice{tail: &l.tail, parts: parts, base: parts[0].baseOffset, bound: parts[len(parts)-1].nextOffset}
 	for _, p := range parts {
 		s.size += len(p.b)
 	}
@@ -42,7 +40,7 @@ func newHeapSlice(t *tail, parts []tailPart, offset int64) *Slice {
 // Size is the number of bytes. 0 means that there is nothing to read yet.
 func (s *Slice) Size() int { return s.size }
 
-// BaseOffset is the offset of the first record, as far as compaction has left it; of an empty slice the offset asked for.
+// BaseOffset is the offset of the first record, as far as compaction has left it. An empty slice has none.
 func (s *Slice) BaseOffset() int64 { return s.base }
 
 // Bound is an offset that no record in the slice reaches.
@@ -109,15 +107,17 @@ func (s *Slice) readFile(p []byte, off int64) error {
 
 // Close gives up what the slice holds open. It may be called once.
 func (s *Slice) Close() error {
+	if s.size == 0 {
+		return nil
+	}
+	s.size = 0
 	for _, p := range s.parts {
 		s.tail.cache.release(p.chunk)
 	}
-	s.parts = nil
-	if s.file != nil {
+	if s.parts == nil {
 		s.file.Close()
-		s.file = nil
 	}
-	s.size = 0
+	s.parts = nil
 	return nil
 }
 

@@ -124,19 +124,16 @@ type Handle struct {
 }
 
 // Acquire opens the .log file where it is not and holds it open.
-func (s *Segment) Acquire() (*Handle, error) {
+func (s *Segment) Acquire() (Handle, error) {
 	h, err := s.file.acquire()
-	if err != nil {
-		return nil, err
-	}
-	return &Handle{s.file, h}, nil
+	return Handle{s.file, h}, err
 }
 
 // ReadAt implements io.ReaderAt.
-func (h *Handle) ReadAt(p []byte, off int64) (int, error) { return h.h.ReadAt(p, off) }
+func (h Handle) ReadAt(p []byte, off int64) (int, error) { return h.h.ReadAt(p, off) }
 
 // Close gives the file up. It is called once.
-func (h *Handle) Close() { h.file.release() }
+func (h Handle) Close() { h.file.release() }
 
 // closeLocked lets go of the file if nobody uses it and returns what is to be closed.
 func (f *File) closeLocked() vfs.File {

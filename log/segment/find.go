@@ -123,8 +123,8 @@ func (s *Segment) walkEnd(err error, size int64, unproven bool) (Batch, bool, er
 	}
 }
 
-func (s *Segment) scanner(h vfs.File, position, size int64) *Scanner {
-	return &Scanner{r: h, size: size, next: position, minNext: s.o.BaseOffset, buf: s.o.Files.buffer()}
+func (s *Segment) scanner(h vfs.File, position, size int64) Scanner {
+	return Scanner{r: h, size: size, next: position, minNext: s.o.BaseOffset, buf: s.o.Files.buffer()}
 }
 
 // lookup returns what the offset index knows of offset: where to begin to look, and the last offset of the batch there.
@@ -142,7 +142,7 @@ func (s *Segment) floorOffset(past func(entry []byte) bool) (position, lastOffse
 	if s.suspect.Load() {
 		return 0, 0, nil
 	}
-	r := s.offsets.view().reader(s.o.FS, s.currentPath(IndexSuffix))
+	r := s.reader(&s.offsets, IndexSuffix)
 	defer r.close()
 	slot, err := r.floor(past)
 	if err == nil && slot < 0 {

@@ -133,7 +133,7 @@ func (s *Segment) loadTable(t *table, suffix string, check func(first, last []by
 	}
 	v := view{width: t.width, stored: int(info.Size()) / t.width}
 	if v.stored > 0 {
-		r := v.reader(s.o.FS, s.currentPath(suffix))
+		r := reader{view: v, s: s, suffix: suffix}
 		defer r.close()
 		e, err := r.entry(0)
 		if err != nil {

@@ -108,16 +108,16 @@ func withFile(fsys vfs.FS, path string, flag int, fn func(vfs.File) error) error
 // reader finds entries in a view. The file is opened when a stored entry is needed; close must follow.
 type reader struct {
 	view
-	fs   vfs.FS
-	path string
-	f    vfs.File
+	s      *Segment
+	suffix string
+	f      vfs.File
 
 	block []byte // the last part of the file read
 	first int    // slot of its first entry
 }
 
-func (v view) reader(fsys vfs.FS, path string) *reader {
-	return &reader{view: v, fs: fsys, path: path}
+func (s *Segment) reader(t *table, suffix string) reader {
+	return reader{view: t.view(), s: s, suffix: suffix}
 }
 
 func (r *reader) close() {
@@ -145,7 +145,7 @@ func (r *reader) entry(slot int) ([]byte, error) {
 // load reads the block of the file that slot is in.
 func (r *reader) load(slot int) error {
 	if r.f == nil {
-		f, err := r.fs.OpenFile(r.path, vfs.ReadOnly, 0)
+		f, err := r.s.o.FS.OpenFile(r.s.currentPath(r.suffix), vfs.ReadOnly, 0)
 		if err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (s *Segment) search(offset, size int64, match func(Batch) bool, record func
 
 // offsetBefore returns the offset in the last time index entry that is not after ts; the base offset when there is none.
 func (s *Segment) offsetBefore(ts int64) (int64, error) {
-	r := s.times.view().reader(s.o.FS, s.currentPath(TimeIndexSuffix))
+	r := s.reader(&s.times, TimeIndexSuffix)
 	defer r.close()
 	slot, err := r.floor(func(e []byte) bool { return entryTime(e) > ts })
 	var e []byte

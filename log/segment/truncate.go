@@ -103,7 +103,7 @@ func (s *Segment) Truncate(offset int64) error {
 
 func (s *Segment) cutTable(t *table, suffix string, past func(e []byte) bool) error {
 	path := s.currentPath(suffix)
-	r := t.view().reader(s.o.FS, path)
+	r := s.reader(t, suffix)
 	slot, err := r.floor(past)
 	r.close()
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Segment) truncated(position int64) error {
 func (s *Segment) rereadTimes(size int64) error {
 	largest := timestampOffset{records.NoTimestamp, s.o.BaseOffset}
 	if v := s.times.view(); v.entries() > 0 {
-		r := v.reader(s.o.FS, s.currentPath(TimeIndexSuffix))
+		r := reader{view: v, s: s, suffix: TimeIndexSuffix}
 		e, err := r.entry(v.entries() - 1)
 		if err == nil {
 			largest = timestampOffset{entryTime(e), s.o.BaseOffset + entryTimeOffset(e)}

@@ -46,10 +46,9 @@ func (s *Segment) AbortedTxns(from, to int64, fn func(AbortedTxn)) (complete boo
 	if err := s.load(); err != nil {
 		return false, err
 	}
-	v := s.txns.view()
-	r := v.reader(s.o.FS, s.currentPath(TxnIndexSuffix))
+	r := s.reader(&s.txns, TxnIndexSuffix)
 	defer r.close()
-	for slot := range v.entries() {
+	for slot := range r.entries() {
 		e, err := r.entry(slot)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errInconsistent) {
 			return false, &CorruptError{Path: s.currentPath(TxnIndexSuffix), Position: int64(slot * txnEntrySize), Err: err}

@@ -110,6 +110,8 @@ func (s *Segment) walkTo(h vfs.File, position, size, offset int64, check func(fi
 func (s *Segment) walkEnd(err error, size int64, unproven bool) (Batch, bool, error) {
 	var bad *BadBatchError
 	switch {
+	case errors.Is(err, io.EOF) && unproven && s.size.Load() >= size:
+		return Batch{}, false, errInconsistent // the position is behind the end
 	case errors.Is(err, io.EOF):
 		return Batch{}, false, nil
 	case !errors.As(err, &bad):

@@ -69,7 +69,7 @@ func (s *Segment) recoverBatches(h vfs.File, size int64, each func(b *Batch) err
 				return res, err
 			}
 			if jumped {
-				res.Bad = &BadBatchError{Position: b.Position, Err: errJumped}
+				res.Bad = &BadBatchError{Position: b.Position, Err: ErrJumped}
 				return res, nil
 			}
 		}
@@ -81,8 +81,8 @@ func (s *Segment) recoverBatches(h vfs.File, size int64, each func(b *Batch) err
 	}
 }
 
-// errJumped says that a batch's offset is larger than that of the batch behind it.
-var errJumped = errors.New("offset is larger than that of the next batch")
+// ErrJumped says that a batch's offset is larger than that of the batch behind it.
+var ErrJumped = errors.New("offset is larger than that of the next batch")
 
 // offsetJumped reports whether it is b's offset, which is outside the CRC, that is wrong, when b leaves a gap behind the
 // batches before it, the next of which should have had the offset expected: then the batch behind b falls back into the

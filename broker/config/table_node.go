@@ -28,8 +28,8 @@ func networkRows() []row {
 		{"security.inter.broker.protocol", tString, "PLAINTEXT", Medium, ReadOnly, oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), on, "The protocol brokers use among themselves, when inter.broker.listener.name is not set."},
 		{"early.start.listeners", tList, null, High, ReadOnly, distinct(listRule{empty: true, null: true}), off, "Listeners that open before the node is fully started. The controller's always does here."},
 		{"socket.request.max.bytes", tInt, "104857600", High, ReadOnly, atLeast(1), on, "The largest request that is read; a larger one closes the connection."},
-		{"socket.send.buffer.bytes", tInt, "102400", High, ReadOnly, anything(), on, "The send buffer of accepted sockets; -1 is the system's default."},
-		{"socket.receive.buffer.bytes", tInt, "102400", High, ReadOnly, anything(), on, "The receive buffer of accepted sockets; -1 is the system's default."},
+		{"socket.send.buffer.bytes", tInt, "102400", High, ReadOnly, anything(), off, "The send buffer of accepted sockets; -1 is the system's default, which is always used here."},
+		{"socket.receive.buffer.bytes", tInt, "102400", High, ReadOnly, anything(), off, "The receive buffer of accepted sockets; -1 is the system's default, which is always used here."},
 		{"socket.listen.backlog.size", tInt, "50", Medium, ReadOnly, atLeast(1), off, "How many connections may wait to be accepted. The system's own limit is used here."},
 		{"max.connections", tInt, maxInt, Medium, ClusterWide, atLeast(0), on, "How many connections the node accepts; a listener may have its own limit as listener.name.<name>.max.connections."},
 		{"max.connections.per.ip", tInt, maxInt, Medium, ClusterWide, atLeast(0), on, "How many connections one address may hold; 0 only together with overrides."},
@@ -106,6 +106,6 @@ func quorumRows() []row {
 		{"internal.metadata.delete.delay.millis", tLong, "60000", Low, ReadOnly, anything(), internal, "How long deleted metadata segments linger, for tests."},
 		{"broker.heartbeat.interval.ms", tInt, "2000", Medium, ReadOnly, anything(), on, "How often a broker tells the controller that it is alive."},
 		{"broker.session.timeout.ms", tInt, "9000", Medium, ReadOnly, anything(), on, "How long the controller goes without a heartbeat before it fences a broker."},
-		{"initial.broker.registration.timeout.ms", tInt, "60000", Medium, ReadOnly, anything(), on, "How long a starting broker tries to register before it gives up."},
+		{"initial.broker.registration.timeout.ms", tInt, "60000", Medium, ReadOnly, anything(), off, "How long a starting broker tries to register before it gives up."},
 	}
 }

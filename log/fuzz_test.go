@@ -42,8 +42,7 @@ func checkRecovered(t *testing.T, m *vfs.Mem, recoveryPoint int64) {
 	var ends [2]int64
 	for round := range ends {
 		l, err := openTestLog(t, m, func(o *commitlog.Options) { o.RecoveryPoint = recoveryPoint })
-		var corrupt *commitlog.CorruptError
-		if errors.As(err, &corrupt) {
+		if _, corrupt := errors.AsType[*commitlog.CorruptError](err); corrupt {
 			return
 		}
 		if err != nil {

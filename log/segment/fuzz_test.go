@@ -31,7 +31,7 @@ func FuzzSegmentRecover(f *testing.F) {
 			t.Fatal(err)
 		}
 		s := reopen(t, mem, 0, 1<<62)
-		defer s.Close() //nolint:errcheck // nothing is written
+		defer s.Close()
 		var seen int64
 		res, err := s.Recover(func(b *segment.Batch) error {
 			if b.BaseOffset < seen {
@@ -97,7 +97,7 @@ func FuzzIndexOpen(f *testing.F) {
 			}
 		}
 		s := reopen(t, mem, 0, 80)
-		defer s.Close() //nolint:errcheck // nothing is written
+		defer s.Close()
 		checkFinds(t, mem, s)
 		for ts := int64(990); ts < 1700; ts += 7 {
 			if _, _, err := s.FindTimestamp(ts, 0); err != nil {

@@ -31,6 +31,7 @@ type LogLevels interface {
 //   - resources TOPIC, BROKER (this broker's id, or empty for the cluster-wide default), BROKER_LOGGER, CLIENT_METRICS
 //     and GROUP; each fails by itself
 //   - null config names mean all
+//   - the error message is empty, not null, when nothing went wrong and for a topic that does not exist, as in Kafka
 //
 // Version notes: v1 synonyms and sources, v3 types and documentation.
 func (h *Handler) serveDescribeConfigs(_ context.Context, _ *listener.Request, req *kmsg.DescribeConfigsRequest) kmsg.Response {
@@ -42,13 +43,19 @@ func (h *Handler) serveDescribeConfigs(_ context.Context, _ *listener.Request, r
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
 		opts := config.DescribeOptions{Names: in.ConfigNames, Synonyms: req.IncludeSynonyms, Docs: req.IncludeDocumentation && req.Version >= 3}
 		entries, err := h.describeResource(img, in, opts)
-		if err != nil {
-			out.ErrorCode, out.ErrorMessage = errcode.Of(err), errcode.Message(err)
-		}
+		out.ErrorCode, out.ErrorMessage = errcode.Of(err), describeMessage(err)
 		out.Configs = entries
 		resp.Resources = append(resp.Resources, out)
 	}
 	return resp
+}
+
+// describeMessage is the message of a described resource: Kafka sends an empty one where it has nothing to say.
+func describeMessage(err error) *string {
+	if err == nil || errcode.KindOf(err) == errcode.KindUnknownTopicOrPartition {
+		return new("")
+	}
+	return errcode.Message(err)
 }
 
 func (h *Handler) describeResource(img *image.Image, in *kmsg.DescribeConfigsRequestResource, o config.DescribeOptions) ([]kmsg.DescribeConfigsResponseResourceConfig, error) {

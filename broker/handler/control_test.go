@@ -423,6 +423,12 @@ func TestDescribeConfigs_PerResource(t *testing.T) {
 			if got := kerrName(out.ErrorCode); got != tc.want {
 				t.Fatalf("got %s, want %s", got, tc.want)
 			}
+			silent := tc.want == "NONE" || tc.want == "UNKNOWN_TOPIC_OR_PARTITION"
+			if out.ErrorMessage == nil {
+				t.Errorf("no error message with %s, want one, be it empty", tc.want)
+			} else if (*out.ErrorMessage == "") != silent {
+				t.Errorf("error message %q with %s, want it empty: %t", *out.ErrorMessage, tc.want, silent)
+			}
 			if tc.entry == "" {
 				return
 			}

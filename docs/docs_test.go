@@ -89,3 +89,53 @@ func TestEveryAPIHasAProof(t *testing.T) {
 		}
 	}
 }
+
+// The harness is a module of its own and writes its table itself (`compat differences`); here the page and its list are
+// held together in both directions, so that changing one alone fails the build that everybody runs.
+func TestEveryMeantDifferenceIsListed(t *testing.T) {
+	const listFile = "../compat-tests/diff/expected.txt"
+	list, err := os.ReadFile(listFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("compatibility.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "<!-- begin:differences -->")
+	table, _, ok := strings.Cut(rest, "<!-- end:differences -->")
+	if !ok {
+		t.Fatal(`compatibility.md has no part "differences"`)
+	}
+	var rows []string
+	for row := range strings.Lines(table) {
+		if strings.HasPrefix(row, "| ") && !strings.HasPrefix(row, "| requests ") {
+			rows = append(rows, strings.TrimSpace(row))
+		}
+	}
+	used := make([]bool, len(rows))
+	for line := range strings.Lines(string(list)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		parts := strings.SplitN(line, " | ", 5)
+		if len(parts) != 5 {
+			t.Fatalf("%s: %q has no five parts", listFile, line)
+		}
+		found := false
+		for i, row := range rows {
+			if strings.HasPrefix(row, "| `"+parts[0]+"` |") && strings.Contains(row, "`"+parts[1]+"`") && strings.HasSuffix(row, "| "+parts[4]+" |") {
+				used[i], found = true, true
+			}
+		}
+		if !found {
+			t.Errorf("compatibility.md does not show %q: run `compat differences`", line)
+		}
+	}
+	for i, row := range rows {
+		if !used[i] {
+			t.Errorf("compatibility.md shows what %s does not name: %s", listFile, row)
+		}
+	}
+}

@@ -177,7 +177,8 @@ func metadataCases() []Case {
 		ask("cursor past the end of a", 2000, at(a, 7), a, b)
 		ask("cursor at a missing topic", 2000, at(s.Topic("aa"), 0), a, b)
 		ask("negative cursor", 2000, at(a, -1), a, b)
-		ask("invalid name", 2000, nil, "a/b", "")
+		ask("invalid name", 2000, nil, "a/b", "..")
+		ask("empty name", 2000, nil, "a/b", "")
 		ask("twice", 2000, nil, a, a)
 	})...)
 	out = append(out, one("DescribeTopicPartitions/all", func(s *Session) {

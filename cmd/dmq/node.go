@@ -52,7 +52,7 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels})
+	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels, Version: versionInfo().Version})
 	if err != nil {
 		return startFailure(c, err)
 	}

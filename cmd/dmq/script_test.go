@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,19 +72,21 @@ func scriptFreePort(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptAwait waits until a URL answers 200: await URL.
+// scriptAwait waits until a URL answers 200 with a body that matches: await URL [PATTERN].
 func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	want := regexp.MustCompile(strings.Join(args[1:], " "))
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], nil)
 		ts.Check(err)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			status := resp.StatusCode
+			body, err := io.ReadAll(resp.Body)
+			ts.Check(err)
 			ts.Check(resp.Body.Close())
-			if status == http.StatusOK {
+			if resp.StatusCode == http.StatusOK && want.Match(body) {
 				return
 			}
 		}

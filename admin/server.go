@@ -80,16 +80,6 @@ func (s *Server) Start(ctx context.Context) error {
 // Addr is the bound address, or nil before Start.
 func (s *Server) Addr() net.Addr { return s.addr }
 
-// Shutdown stops accepting and waits for the requests in flight until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
-	}
-	s.done.Wait()
-	return err
-}
-
 // Close cuts off every connection.
 func (s *Server) Close() error {
 	err := s.http.Close()

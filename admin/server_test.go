@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -30,7 +29,7 @@ func start(t *testing.T, checks ...admin.Check) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})

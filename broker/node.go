@@ -59,10 +59,10 @@ type node struct {
 	topics      *metrics.Topics
 	requests    *metrics.Requests
 	incarnation protocol.TopicID // of this run of the broker
-	background  sync.WaitGroup   // the controller's loop and the heartbeats
 	dead        atomic.Bool      // the metadata log failed
-	cancel      context.CancelCauseFunc
-	cleanup     []func() error // what undoes the steps made so far, for a start that fails and for close
+	stopBeats   func() error     // ends the heartbeats
+	clean       bool             // everything was drained: the logs may be marked as stopped cleanly
+	cleanup     []func() error   // what undoes the steps made so far, in their order
 }
 
 var errStopping = errors.New("the node is stopping")
@@ -71,8 +71,7 @@ var errStopping = errors.New("the node is stopping")
 func startNode(ctx context.Context, cfg Config, props *config.Config, stopped func(error)) (*node, error) {
 	n := &node{cfg: cfg, props: props, stopped: stopped, topics: new(metrics.Topics), requests: metrics.NewRequests()}
 	n.logger = cfg.Logger.With(slog.Int("node", int(props.NodeID)))
-	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	n.cancel = cancel
+	run := context.WithoutCancel(ctx) // of what goes on after Start has returned
 	for _, step := range []func(ctx, run context.Context) error{
 		n.openQuorum,
 		n.bind,
@@ -143,6 +142,18 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 		return n.quorum.Close()
 	})
 	return nil
+}
+
+// spawn runs f on a goroutine until stop is called, which joins it and may be called again.
+func spawn(ctx context.Context, f func(ctx context.Context)) (stop func() error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { f(ctx) })
+	return func() error {
+		cancel(errStopping)
+		done.Wait()
+		return nil
+	}
 }
 
 // onClose adds what undoes a step; close runs the latest first.
@@ -224,19 +235,11 @@ func (n *node) startController(_, run context.Context) error {
 		Endpoints:     n.sockets.control,
 		IncarnationID: n.incarnation,
 	})
-	ctx, cancel := context.WithCancel(run)
-	done := make(chan struct{})
-	n.background.Go(func() {
-		defer close(done)
+	n.onClose(spawn(run, func(ctx context.Context) {
 		if err := n.control.Run(ctx); err != nil && ctx.Err() == nil {
 			n.stopped(fmt.Errorf("controller: %w", err))
 		}
-	})
-	n.onClose(func() error {
-		cancel()
-		<-done
-		return nil
-	})
+	}))
 	return nil
 }
 
@@ -261,7 +264,12 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 		return err
 	}
 	n.logs = logs
-	n.onClose(func() error { return logs.Close(false, 0) })
+	n.onClose(func() error {
+		if n.clean {
+			return logs.Close(true, protocol.BrokerEpoch(n.life.epoch.Load()))
+		}
+		return logs.Close(false, 0)
+	})
 	return logs.SetClusterID(clusterID)
 }
 
@@ -294,11 +302,11 @@ func (n *node) startReplicas(ctx, run context.Context) error {
 	}
 	// Comparing every folder with the metadata takes a while with many partitions, and nothing waits for it: a folder of
 	// another topic's incarnation is also noticed when it is first used.
-	n.background.Go(func() {
-		if err := replicas.Reconcile(run); err != nil && run.Err() == nil {
-			n.logger.ErrorContext(run, "compare the log directories with the metadata", slog.Any("err", err))
+	n.onClose(spawn(run, func(ctx context.Context) {
+		if err := replicas.Reconcile(ctx); err != nil && ctx.Err() == nil {
+			n.logger.ErrorContext(ctx, "compare the log directories with the metadata", slog.Any("err", err))
 		}
-	})
+	}))
 	return nil
 }
 
@@ -442,17 +450,8 @@ func (n *node) join(ctx, run context.Context) error {
 	if err := n.life.start(ctx); err != nil {
 		return err
 	}
-	beats, cancel := context.WithCancelCause(run)
-	done := make(chan struct{})
-	n.background.Go(func() {
-		defer close(done)
-		n.life.run(beats)
-	})
-	n.onClose(func() error {
-		cancel(errStopping)
-		<-done
-		return nil
-	})
+	n.stopBeats = spawn(run, n.life.run)
+	n.onClose(n.stopBeats)
 	for i, s := range n.clients {
 		s.Serve(n.sockets.clients[i])
 	}
@@ -479,7 +478,8 @@ func (n *node) controllerAddress() (string, error) {
 func (n *node) shutdown(ctx context.Context) error {
 	start := time.Now()
 	n.logger.Info("shutting down", slog.String("event", "node.stop"))
-	var errs []error
+	// From here on the only heartbeats are those that ask to stop: an ordinary one would say that the broker stays.
+	errs := []error{n.stopBeats()}
 	if n.props.ControlledShutdown {
 		bounded, cancel := context.WithTimeout(ctx, n.props.ShutdownTimeout/2)
 		errs = append(errs, n.life.controlledShutdown(bounded))
@@ -491,22 +491,18 @@ func (n *node) shutdown(ctx context.Context) error {
 		draining.Go(func() { drained[i] = s.Shutdown(ctx) })
 	}
 	draining.Wait()
-	errs = append(errs, drained...)
-	epoch := protocol.BrokerEpoch(n.life.epoch.Load())
-	errs = append(errs, n.replicas.Load().Close(), n.logs.Close(true, epoch), n.close())
-	err := errors.Join(errs...)
+	n.clean = true
+	err := errors.Join(append(append(errs, drained...), n.close())...)
 	n.logger.Info("stopped", slog.String("event", "node.stopped"), slog.Duration("dur", time.Since(start)), slog.Bool("clean", err == nil))
 	return err
 }
 
-// close undoes every step that was made, the latest first. What was closed already is not closed again.
+// close undoes every step that was made, the latest first.
 func (n *node) close() error {
-	n.cancel(errStopping)
 	var errs []error
 	for _, undo := range slices.Backward(n.cleanup) {
 		errs = append(errs, undo())
 	}
 	n.cleanup = nil
-	n.background.Wait()
 	return errors.Join(errs...)
 }

@@ -67,10 +67,7 @@ type Collector struct{ s Sources }
 // NewCollector returns a collector over the sources.
 func NewCollector(s Sources) *Collector { return &Collector{s: s} }
 
-// Describe sends nothing: which series exist depends on what the broker hosts (an unchecked collector).
-func (c *Collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
+// Collect sends every series that exists now.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out := emitter{ch}
 	c.node(out)

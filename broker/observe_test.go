@@ -1,7 +1,10 @@
 package broker_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -44,6 +47,20 @@ func value(m *dto.Metric) float64 {
 	}
 }
 
+// waitFor asks until there is no error any more, for at most a minute.
+func waitFor(t *testing.T, ask func() error) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(time.Minute)
+	for err := ask(); err != nil; err = ask() {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-tick.C
+	}
+}
+
 func TestBroker_MetricsUnderKafkasNames(t *testing.T) {
 	b, err := broker.New(broker.Config{Dir: t.TempDir(), Version: "1.2.3"})
 	if err != nil {
@@ -59,8 +76,7 @@ func TestBroker_MetricsUnderKafkasNames(t *testing.T) {
 	cl := newClient(t, b)
 	produce(t, cl, "counted", 0, 7)
 	consume(t, b, "counted", 7)
-	got := scrape(t, b)
-	for name, want := range map[string]float64{
+	want := map[string]float64{
 		"dmq_ready": 1,
 		"kafka_server_brokertopicmetrics_messagesin_total,counted":   7,
 		"kafka_server_replicamanager_leadercount":                    1,
@@ -76,17 +92,26 @@ func TestBroker_MetricsUnderKafkasNames(t *testing.T) {
 		"kafka_log_logmanager_offlinelogdirectorycount":              0,
 		"kafka_server_raftmetrics_current_leader":                    1,
 		"dmq_panics_total,PLAINTEXT":                                 0,
-	} {
-		if v, ok := got[name]; !ok || v != want {
-			t.Errorf("%s is %v (there: %t), want %v", name, v, ok, want)
-		}
 	}
-	for _, name := range []string{
+	positive := []string{
 		"kafka_server_brokertopicmetrics_bytesin_total,counted", "kafka_server_brokertopicmetrics_bytesout_total,counted",
-		"kafka_server_socket_server_metrics_connection_count,PLAINTEXT", "dmq_request_duration_seconds,Produce", "kafka_log_log_size,0,counted",
-	} {
-		if got[name] <= 0 {
-			t.Errorf("%s is %v, want more than 0", name, got[name])
-		}
+		"kafka_server_socket_server_metrics_connection_count,PLAINTEXT", "dmq_request_duration_seconds,Produce",
+		"dmq_request_duration_seconds,Fetch", "kafka_log_log_size,0,counted",
 	}
+	// A request is observed once its answer has been sent, so a client may know of it before the metrics do.
+	waitFor(t, func() error {
+		got := scrape(t, b)
+		var errs []error
+		for name, want := range want {
+			if v, ok := got[name]; !ok || v != want {
+				errs = append(errs, fmt.Errorf("%s is %v (there: %t), want %v", name, v, ok, want))
+			}
+		}
+		for _, name := range positive {
+			if got[name] <= 0 {
+				errs = append(errs, fmt.Errorf("%s is %v, want more than 0", name, got[name]))
+			}
+		}
+		return errors.Join(errs...)
+	})
 }

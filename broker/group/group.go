@@ -1,6 +1,9 @@
 package group
 
-import "github.com/distributedmq/dmq/broker/coordlog"
+import (
+	"github.com/distributedmq/dmq/broker/coordlog"
+	"github.com/distributedmq/dmq/protocol"
+)
 
 // protocolKind is the protocol that a group's members speak (Kafka's GroupType).
 type protocolKind string
@@ -24,8 +27,9 @@ type group interface {
 	empty() bool // no members
 
 	// checkCommit says why a member may not commit offsets. version is that of the request, and transactional is
-	// TxnOffsetCommit.
-	checkCommit(c commit) error
+	// TxnOffsetCommit. check, if it is not nil, has the last word for each partition (KIP-1251: a member of an older epoch
+	// may commit what it has owned since then); one that it refuses fails the whole request.
+	checkCommit(c commit) (check partitionCheck, err error)
 	// checkFetch says why a member may not fetch offsets (OffsetFetch v9+). A nil memberID with epoch -1 is no member.
 	checkFetch(memberID *string, memberEpoch int32) error
 	// checkOffsetDelete says why no offset may be deleted: GROUP_ID_NOT_FOUND for a dead group, NON_EMPTY_GROUP for
@@ -50,6 +54,9 @@ type commit struct {
 	transactional bool
 	version       int16
 }
+
+// partitionCheck says why a member may not commit offsets of a partition. topicID is zero where the request did not name it.
+type partitionCheck func(topic string, topicID protocol.TopicID, partition int32) error
 
 // expiry is the rule by which a group's offsets grow old (Kafka's OffsetExpirationCondition).
 type expiry struct {

@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// protocol is one of the ways to assign partitions that a member of a classic group can work with, with what the member has to say to whoever
+// classicProtocol is one of the ways to assign partitions that a member of a classic group can work with, with what the member has to say to whoever
 // assigns them.
-type protocol struct {
+type classicProtocol struct {
 	name     string
 	metadata []byte
 }
@@ -26,8 +26,8 @@ type classicMember struct {
 	sessionTimeout   time.Duration // it is gone when it was not heard of for so long
 
 	protocolType string
-	protocols    []protocol // in the order of its preference
-	assignment   []byte     // what the leader gave it in the latest generation that was completed
+	protocols    []classicProtocol // in the order of its preference
+	assignment   []byte            // what the leader gave it in the latest generation that was completed
 
 	// isNew is true from its first join until that was answered: unlike others it has to be heard of while it waits.
 	isNew       bool
@@ -54,8 +54,8 @@ func (m *classicMember) metadata(name string) ([]byte, bool) {
 }
 
 // matches reports whether the member would join with the same protocols as it did: names, order and metadata.
-func (m *classicMember) matches(protocols []protocol) bool {
-	return slices.EqualFunc(m.protocols, protocols, func(a, b protocol) bool {
+func (m *classicMember) matches(protocols []classicProtocol) bool {
+	return slices.EqualFunc(m.protocols, protocols, func(a, b classicProtocol) bool {
 		return a.name == b.name && bytes.Equal(a.metadata, b.metadata)
 	})
 }

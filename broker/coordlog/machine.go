@@ -8,8 +8,8 @@ import "time"
 //
 // All methods run on the shard's loop.
 type Machine interface {
-	// Replay applies one record. An error means that the record cannot be understood: the partition is then not served,
-	// since answering without it could contradict what a client was told.
+	// Replay applies one record, whose bytes are only good during the call. An error means that the record cannot be
+	// understood: the partition is then not served, since answering without it could contradict what a client was told.
 	Replay(r Record) error
 	// ReplayMarker ends the transaction of a producer in this partition.
 	ReplayMarker(m Marker) error
@@ -46,10 +46,10 @@ type Effects interface {
 	// Now is the time of the operation. It does not change while it runs.
 	Now() time.Time
 
-	// Append appends records, all or none, and has the machine replay them before it returns. It fails with
-	// MESSAGE_TOO_LARGE, and nothing happens, when they do not fit into one batch. When writing them to the log fails
-	// later, the operation and all after it are answered with an error, and the machine is built anew from the log: no
-	// operation sees that.
+	// Append appends records, all or none, and has the machine replay them before it returns; it keeps none of their
+	// bytes. It fails with MESSAGE_TOO_LARGE, and nothing happens, when they do not fit into one batch. When writing them
+	// to the log fails later, the operation and all after it are answered with an error, and the machine is built anew
+	// from the log: no operation sees that.
 	Append(records ...Record) error
 
 	// Reply calls send when everything that was appended so far is committed. When it never will be, send is not called:

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/distributedmq/dmq/broker/coordlog"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -30,6 +32,9 @@ type group interface {
 	// TxnOffsetCommit. check, if it is not nil, has the last word for each partition (KIP-1251: a member of an older epoch
 	// may commit what it has owned since then); one that it refuses fails the whole request.
 	checkCommit(c commit) (check partitionCheck, err error)
+	// renew notes that a member was heard of: it committed offsets, which checkCommit allowed. Only in a classic group that is
+	// stable or prepares a rebalance that keeps the member's session alive.
+	renew(fx coordlog.Effects, memberID string)
 	// checkFetch says why a member may not fetch offsets (OffsetFetch v9+). A nil memberID with epoch -1 is no member.
 	checkFetch(memberID *string, memberEpoch int32) error
 	// checkOffsetDelete says why no offset may be deleted: GROUP_ID_NOT_FOUND for a dead group, NON_EMPTY_GROUP for
@@ -42,6 +47,8 @@ type group interface {
 	subscribed(topic string) bool
 	// expiry says since when the offsets of topics that nobody is subscribed to may expire: see offsets.go.
 	expiry() expiry
+	// describe is the group as DescribeGroups shows it. It fails with GROUP_ID_NOT_FOUND for one that is not classic.
+	describe() (kmsg.DescribeGroupsResponseGroup, error)
 	// tombstones are the records that remove the group from the log. Offsets are not among them.
 	tombstones() []coordlog.Record
 }

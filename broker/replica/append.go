@@ -48,7 +48,7 @@ func (m *Manager) append(o AppendOptions, a *Append) bool {
 		return false
 	}
 	res.partition = p
-	info, epoch, err := p.append(m, o, a.Records)
+	info, epoch, err := p.append(m, o, a)
 	if err != nil {
 		p.refuse(res, err, info)
 		return false
@@ -60,7 +60,7 @@ func (m *Manager) append(o AppendOptions, a *Append) bool {
 }
 
 // append writes a batch in the current leader epoch.
-func (p *Partition) append(m *Manager, o AppendOptions, batch []byte) (commitlog.AppendInfo, protocol.LeaderEpoch, error) {
+func (p *Partition) append(m *Manager, o AppendOptions, a *Append) (commitlog.AppendInfo, protocol.LeaderEpoch, error) {
 	for {
 		l, _, err := p.use(m, Unset, true)
 		if err != nil {
@@ -72,12 +72,17 @@ func (p *Partition) append(m *Manager, o AppendOptions, batch []byte) (commitlog
 			p.mu.RUnlock()
 			continue
 		}
+		if o.Origin == FromCoordinator && a.LeaderEpoch != l.leaderEpoch {
+			p.mu.RUnlock()
+			return commitlog.AppendInfo{}, 0, errcode.New(errcode.KindNotLeaderForPartition,
+				"%s is in leader epoch %d, the append in %d", p.tp, l.leaderEpoch, a.LeaderEpoch)
+		}
 		if o.Acks == -1 && r.underMinISR(m.minISR, p.tp.Topic) {
 			p.mu.RUnlock()
 			return commitlog.AppendInfo{}, 0, errcode.New(errcode.KindNotEnoughReplicas,
 				"%s has %d replicas in sync, fewer than min.insync.replicas", p.tp, len(r.isr))
 		}
-		info, err := l.log.AppendAsLeader(batch, int32(l.leaderEpoch), commitlog.Origin(o.Origin))
+		info, err := l.log.AppendAsLeader(a.Records, int32(l.leaderEpoch), commitlog.Origin(o.Origin))
 		p.mu.RUnlock()
 		return info, l.leaderEpoch, err
 	}

@@ -115,6 +115,31 @@ func TestAppend_Refuses(t *testing.T) {
 	}
 }
 
+func TestAppend_OfACoordinatorInAnotherEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.create(topic, topicID(1), 1)
+	w.elect(topicID(1), self)
+	for _, tt := range []struct {
+		epoch protocol.LeaderEpoch
+		want  errcode.Kind
+	}{{0, errcode.KindNotLeaderForPartition}, {2, errcode.KindNotLeaderForPartition}, {1, errcode.KindNone}} {
+		parts := to(tp0, batch("a"))
+		parts[0].LeaderEpoch = tt.epoch
+		done := make(chan struct{})
+		if w.Append(replica.AppendOptions{Acks: -1, Timeout: soon, Origin: replica.FromCoordinator}, parts, func() { close(done) }) {
+			close(done)
+		}
+		wait(t, done)
+		wantKind(t, parts[0].Result.Err, tt.want)
+		if want := (replica.Leader{ID: self, Epoch: 1}); tt.want != errcode.KindNone && parts[0].Result.CurrentLeader != want {
+			t.Errorf("got leader %+v, want %+v", parts[0].Result.CurrentLeader, want)
+		}
+	}
+	if got := values(t, w.read(consumer, from(tp0, 0)), 0); len(got) != 1 {
+		t.Errorf("got %q, want what was appended in the right epoch", got)
+	}
+}
+
 func TestAppend_MinISR(t *testing.T) {
 	w := newWorld(t)
 	id := topicID(1)

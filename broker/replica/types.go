@@ -35,6 +35,9 @@ const (
 type Append struct {
 	protocol.TopicIDPartition        // a zero ID is not compared
 	Records                   []byte // exactly one batch, which is restamped in place
+	// LeaderEpoch is the one in which an append FromCoordinator is made: in any other it is NOT_LEADER_OR_FOLLOWER, since
+	// what the coordinator knows may not be what the log has. Clients name none.
+	LeaderEpoch protocol.LeaderEpoch
 
 	Result AppendResult
 }

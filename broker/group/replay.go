@@ -13,6 +13,8 @@ func (s *State) Replay(r coordlog.Record) error {
 		return err
 	}
 	switch t {
+	case schema.OffsetCommit, schema.OffsetCommitLegacy:
+		return s.replayOffsetCommit(r)
 	default:
 		return nil
 	}
@@ -41,3 +43,8 @@ func record(key schema.Key, value interface{ Append(dst []byte) []byte }) coordl
 
 // tombstone returns the record that ends key.
 func tombstone(key schema.Key) coordlog.Record { return coordlog.NewRecord(key.Append(nil), nil) }
+
+// Loaded implements coordlog.Machine.
+func (s *State) Loaded(fx coordlog.Effects) {
+	s.loadedOffsets(fx)
+}

@@ -5,6 +5,7 @@
 package coordtest
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -22,6 +23,7 @@ type Shard[M coordlog.Machine] struct {
 	Background bool              // work of Go waits for RunBackground; else it runs at once, after the operation
 
 	now     time.Time
+	markers []coordlog.Marker
 	replies []func()
 	timers  map[string]timer
 	work    []func() func(coordlog.Effects)
@@ -47,9 +49,24 @@ func New[M coordlog.Machine](m M) *Shard[M] {
 
 // Reload replays the log into another machine, as after a fail-over, and returns its shard at the same time of day.
 func (s *Shard[M]) Reload(m M) (*Shard[M], error) {
-	next := &Shard[M]{Machine: m, Log: slices.Clone(s.Log), MaxBatch: s.MaxBatch, now: s.now, timers: make(map[string]timer), next: s.next}
+	next := &Shard[M]{
+		Machine: m, Log: slices.Clone(s.Log), MaxBatch: s.MaxBatch, now: s.now, timers: make(map[string]timer),
+		next: s.next, markers: slices.Clone(s.markers),
+	}
+	markers := s.markers
 	for _, r := range s.Log {
-		if err := m.Replay(r); err != nil {
+		for len(markers) > 0 && markers[0].Offset < r.Offset {
+			if err := m.ReplayMarker(markers[0]); err != nil {
+				return nil, err
+			}
+			markers = markers[1:]
+		}
+		if err := next.replay(r); err != nil {
+			return nil, err
+		}
+	}
+	for _, marker := range markers {
+		if err := m.ReplayMarker(marker); err != nil {
 			return nil, err
 		}
 	}
@@ -140,13 +157,36 @@ func (s *Shard[M]) Append(records ...coordlog.Record) error {
 	}
 	for _, r := range records {
 		r.Offset, r.Timestamp = s.next, s.now.UnixMilli()
+		r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 		s.next++
 		s.Log = append(s.Log, r)
-		if err := s.Machine.Replay(r); err != nil {
+		if err := s.replay(r); err != nil {
 			panic("a machine cannot replay its own record: " + err.Error())
 		}
 	}
 	return nil
+}
+
+// replay lets the machine see a copy of the record, and spoils that afterwards: its bytes are not to be kept.
+func (s *Shard[M]) replay(r coordlog.Record) error {
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	err := s.Machine.Replay(r)
+	for _, b := range [][]byte{r.Key, r.Value} {
+		for i := range b {
+			b[i] = 0xdd
+		}
+	}
+	return err
+}
+
+// EndTransaction appends a marker of a producer.
+func (s *Shard[M]) EndTransaction(producerID int64, commit bool) {
+	m := coordlog.Marker{Offset: s.next, ProducerID: producerID, Commit: commit}
+	s.next++
+	s.markers = append(s.markers, m)
+	if err := s.Machine.ReplayMarker(m); err != nil {
+		panic("a machine cannot replay a marker: " + err.Error())
+	}
 }
 
 // Reply implements coordlog.Effects.

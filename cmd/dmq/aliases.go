@@ -20,7 +20,11 @@ func newAliases(a *app) []*cobra.Command {
 	describe.Use, describe.Hidden = "describe-topic TOPIC", true
 	remove := newTopicDelete(a)
 	remove.Use, remove.Hidden, remove.Aliases = "delete-topic TOPIC", true, nil
-	return []*cobra.Command{create, list, describe, remove, newListBrokers(a)}
+	groups := newGroupList(a)
+	groups.Use, groups.Hidden, groups.Aliases = "list-groups", true, nil
+	group := newGroupDescribe(a)
+	group.Use, group.Hidden = "describe-group GROUP", true
+	return []*cobra.Command{create, list, describe, remove, groups, group, newListBrokers(a)}
 }
 
 type listedBroker struct {

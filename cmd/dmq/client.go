@@ -96,8 +96,8 @@ func (a *app) unreachable(ctx context.Context, seeds []string, err error) error 
 	}
 }
 
-// admin is a client for administration. The context ends when --timeout is over.
-func (a *app) admin(ctx context.Context, do func(context.Context, *kadm.Client) error) error {
+// withClient runs do with a client. The context ends when --timeout is over.
+func (a *app) withClient(ctx context.Context, do func(context.Context, *kgo.Client) error) error {
 	cl, err := a.client(ctx)
 	if err != nil {
 		return err
@@ -105,9 +105,16 @@ func (a *app) admin(ctx context.Context, do func(context.Context, *kadm.Client) 
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
 	defer cancel()
-	adm := kadm.NewClient(cl)
-	adm.SetTimeoutMillis(int32(min(time.Duration(a.timeout), time.Hour) / time.Millisecond))
-	return do(ctx, adm)
+	return do(ctx, cl)
+}
+
+// admin is withClient for administration.
+func (a *app) admin(ctx context.Context, do func(context.Context, *kadm.Client) error) error {
+	return a.withClient(ctx, func(ctx context.Context, cl *kgo.Client) error {
+		adm := kadm.NewClient(cl)
+		adm.SetTimeoutMillis(int32(min(time.Duration(a.timeout), time.Hour) / time.Millisecond))
+		return do(ctx, adm)
+	})
 }
 
 // topicFailure words what went wrong with one topic; for a missing one it looks for a name like it.

@@ -24,7 +24,22 @@ func (a *app) topicCompletion(n int) cobra.CompletionFunc {
 	}
 }
 
+// groupCompletion offers the cluster's groups for the first n arguments (-1: all).
+func (a *app) groupCompletion(n int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, given []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if n >= 0 && len(given) >= n {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.live(cmd.Context(), prefix, groupNames), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 func (a *app) liveTopics(ctx context.Context, prefix string) []string {
+	return a.live(ctx, prefix, topicNames)
+}
+
+// live asks the cluster for names, briefly.
+func (a *app) live(ctx context.Context, prefix string, names func(context.Context, *kadm.Client) []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -37,7 +52,7 @@ func (a *app) liveTopics(ctx context.Context, prefix string) []string {
 	}
 	defer cl.Close()
 	var out []string
-	for _, name := range topicNames(ctx, kadm.NewClient(cl)) {
+	for _, name := range names(ctx, kadm.NewClient(cl)) {
 		if strings.HasPrefix(name, prefix) {
 			out = append(out, name)
 		}

@@ -27,6 +27,9 @@ type consumeOptions struct {
 	count      int64
 	partitions []int32
 	committed  bool
+
+	group         string
+	groupProtocol string
 }
 
 func newConsume(a *app) *cobra.Command {
@@ -39,11 +42,16 @@ func newConsume(a *app) *cobra.Command {
 @1767225600000) or how long ago (@2h).
 
 In --format %t is the topic, %p the partition, %o the offset, %k the key, %v the value, %d the timestamp, and
-%h{%k=%v } the headers; \n and \t are newline and tab.`,
+%h{%k=%v } the headers; \n and \t are newline and tab.
+
+With --group this is a member of a consumer group: it reads what the group gives it, from where the group has committed
+(--from is for partitions where it has committed nothing), and commits what it has printed. Records may be printed again
+after a crash, but none is left out.`,
 		Example: `  dmq consume greetings
   dmq consume orders --from -10 --follow
   dmq consume orders --from @2h -f '%p/%o %d{strftime[%T]} %k %v\n'
-  dmq consume orders --json -n 1`,
+  dmq consume orders --json -n 1
+  dmq consume orders --group billing --follow`,
 		Args: args(1, -1, "the name of a topic"), ValidArgsFunction: a.topicCompletion(-1),
 		RunE: func(cmd *cobra.Command, topics []string) error { return a.consume(cmd.Context(), topics, o) },
 	}
@@ -55,6 +63,14 @@ In --format %t is the topic, %p the partition, %o the offset, %k the key, %v the
 	f.Int64VarP(&o.count, "num", "n", 0, "stop after this many records; 0 is no limit")
 	f.Int32SliceVarP(&o.partitions, "partition", "p", nil, "only these partitions")
 	f.BoolVar(&o.committed, "read-committed", false, "leave out records of open and aborted transactions")
+	f.StringVarP(&o.group, "group", "g", "", "read as a member of this group, and commit")
+	f.StringVar(&o.groupProtocol, "group-protocol", "classic", "how the group is coordinated: classic, or consumer (KIP-848)")
+	complete(cmd, "group-protocol", []string{"classic", "consumer"})
+	if err := cmd.RegisterFlagCompletionFunc("group", func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return a.live(cmd.Context(), prefix, groupNames), cobra.ShellCompDirectiveNoFileComp
+	}); err != nil {
+		panic(err) // the flag does not exist
+	}
 	complete(cmd, "from", []string{"start", "end", "-10", "@1h"})
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 	return cmd
@@ -119,6 +135,9 @@ func (a *app) consume(ctx context.Context, topics []string, o consumeOptions) er
 		return err
 	}
 	o.follow = o.follow || begin.end && begin.back == 0
+	if o.group != "" {
+		return a.consumeGroup(ctx, topics, begin, show, o)
+	}
 	opts := []kgo.Opt{kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second)}
 	if o.committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
@@ -147,36 +166,20 @@ func (a *app) resolve(ctx context.Context, cl *kgo.Client, topics []string, begi
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
 	defer cancel()
 	adm := kadm.NewClient(cl)
-	details, err := adm.ListTopicsWithInternal(ctx, topics...)
+	details, err := existing(ctx, adm, topics)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range topics {
-		switch d, ok := details[t]; {
-		case !ok:
-			return nil, topicFailure(ctx, adm, t, kerr.UnknownTopicOrPartition, "")
-		case d.Err != nil:
-			return nil, topicFailure(ctx, adm, t, d.Err, "")
-		}
 		for _, p := range o.partitions {
 			if _, ok := details[t].Partitions[p]; !ok {
-				return nil, &failure{code: codeNotFound, what: fmt.Sprintf("topic %q has no partition %d", t, p), next: "See them: dmq topic describe " + t}
+				return nil, noPartition(topicPartition{t, p})
 			}
 		}
 	}
-	first, err := adm.ListStartOffsets(ctx, topics...)
+	first, last, timed, err := bounds(ctx, adm, topics, begin)
 	if err != nil {
 		return nil, err
-	}
-	last, err := adm.ListEndOffsets(ctx, topics...)
-	if err != nil {
-		return nil, err
-	}
-	var timed kadm.ListedOffsets
-	if begin.timed {
-		if timed, err = adm.ListOffsetsAfterMilli(ctx, begin.millis, topics...); err != nil {
-			return nil, err
-		}
 	}
 	rest, assigned := ends{}, map[string]map[int32]kgo.Offset{}
 	for _, t := range topics {
@@ -200,6 +203,37 @@ func (a *app) resolve(ctx context.Context, cl *kgo.Client, topics []string, begi
 	}
 	cl.AddConsumePartitions(assigned)
 	return rest, nil
+}
+
+// existing looks topics up.
+func existing(ctx context.Context, adm *kadm.Client, topics []string) (kadm.TopicDetails, error) {
+	details, err := adm.ListTopicsWithInternal(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range topics {
+		switch d, ok := details[t]; {
+		case !ok:
+			return nil, topicFailure(ctx, adm, t, kerr.UnknownTopicOrPartition, "")
+		case d.Err != nil:
+			return nil, topicFailure(ctx, adm, t, d.Err, "")
+		}
+	}
+	return details, nil
+}
+
+// bounds are where the partitions of topics begin and end, and where the time to begin at is, if there is one.
+func bounds(ctx context.Context, adm *kadm.Client, topics []string, begin position) (first, last, timed kadm.ListedOffsets, err error) {
+	if first, err = adm.ListStartOffsets(ctx, topics...); err != nil {
+		return nil, nil, nil, err
+	}
+	if last, err = adm.ListEndOffsets(ctx, topics...); err != nil {
+		return nil, nil, nil, err
+	}
+	if begin.timed {
+		timed, err = adm.ListOffsetsAfterMilli(ctx, begin.millis, topics...)
+	}
+	return first, last, timed, err
 }
 
 // window is the range of offsets to read of one partition.
@@ -305,16 +339,11 @@ func parseFrom(s string, now time.Time) (position, error) {
 		return position{end: true}, nil
 	}
 	if text, ok := strings.CutPrefix(s, "@"); ok {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
-			return position{timed: true, millis: n}, nil
+		if millis, ok := parseTime(text); ok {
+			return position{timed: true, millis: millis}, nil
 		}
 		if d, err := time.ParseDuration(strings.TrimPrefix(text, "-")); err == nil {
 			return position{timed: true, millis: now.Add(-d).UnixMilli()}, nil
-		}
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
-			if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-				return position{timed: true, millis: t.UnixMilli()}, nil
-			}
 		}
 	} else if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		if n < 0 || strings.HasPrefix(s, "-") {
@@ -323,4 +352,17 @@ func parseFrom(s string, now time.Time) (position, error) {
 		return position{offset: n}, nil
 	}
 	return position{}, usage("use start, end, 17, -10, @2h or @2026-01-31T12:00:00Z", "%q is not a place to begin", s)
+}
+
+// parseTime reads milliseconds since 1970, or a date with or without a time and a zone. Without a zone it is local.
+func parseTime(text string) (millis int64, ok bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, n >= 0
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t.UnixMilli(), true
+		}
+	}
+	return 0, false
 }

@@ -90,12 +90,14 @@ func kafkaCode(err *kerr.Error) int {
 		return codeNotFound
 	case kerr.TopicAuthorizationFailed.Code, kerr.GroupAuthorizationFailed.Code, kerr.ClusterAuthorizationFailed.Code, kerr.SaslAuthenticationFailed.Code, kerr.TransactionalIDAuthorizationFailed.Code:
 		return codeDenied
-	case kerr.RequestTimedOut.Code, kerr.CoordinatorNotAvailable.Code, kerr.LeaderNotAvailable.Code, kerr.BrokerNotAvailable.Code, kerr.NetworkException.Code:
+	case kerr.RequestTimedOut.Code, kerr.CoordinatorNotAvailable.Code, kerr.LeaderNotAvailable.Code, kerr.BrokerNotAvailable.Code, kerr.NetworkException.Code,
+		kerr.CoordinatorLoadInProgress.Code, kerr.NotCoordinator.Code:
 		return codeUnreachable
-	case kerr.TopicAlreadyExists.Code, kerr.NotEnoughReplicas.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.ReassignmentInProgress.Code:
+	case kerr.TopicAlreadyExists.Code, kerr.NotEnoughReplicas.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.ReassignmentInProgress.Code,
+		kerr.NonEmptyGroup.Code, kerr.GroupSubscribedToTopic.Code, kerr.UnknownMemberID.Code, kerr.RebalanceInProgress.Code, kerr.InconsistentGroupProtocol.Code:
 		return codeConflict
 	case kerr.InvalidConfig.Code, kerr.InvalidRequest.Code, kerr.InvalidPartitions.Code, kerr.InvalidReplicationFactor.Code, kerr.InvalidTopicException.Code,
-		kerr.InvalidReplicaAssignment.Code, kerr.PolicyViolation.Code, kerr.MessageTooLarge.Code, kerr.InvalidTimestamp.Code, kerr.InvalidRecord.Code:
+		kerr.InvalidReplicaAssignment.Code, kerr.PolicyViolation.Code, kerr.MessageTooLarge.Code, kerr.InvalidTimestamp.Code, kerr.InvalidRecord.Code, kerr.InvalidGroupID.Code:
 		return codeUsage
 	}
 	return codeFailed

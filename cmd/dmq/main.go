@@ -24,6 +24,12 @@ func realMain() int {
 			f, ok := stream.(*os.File)
 			return ok && term.IsTerminal(int(f.Fd()))
 		},
+		size: func(stream any) (width, height int) {
+			if f, ok := stream.(*os.File); ok {
+				width, height, _ = term.GetSize(int(f.Fd())) // zero when it cannot be told
+			}
+			return width, height
+		},
 	})
 }
 
@@ -34,6 +40,7 @@ type app struct {
 	env      []string
 	files    func(name string) ([]byte, error)
 	terminal func(stream any) bool
+	size     func(stream any) (width, height int) // of a terminal; 0: not known
 
 	brokers string // the global flags
 	output  string

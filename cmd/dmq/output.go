@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -63,6 +64,12 @@ func (a *app) printGrid(g grid) error {
 			return err
 		}
 	}
+	_, err := io.WriteString(a.out, a.renderGrid(g))
+	return err
+}
+
+// renderGrid is the table without its title.
+func (a *app) renderGrid(g grid) string {
 	columns := len(g.header)
 	if g.wide > 0 && a.output != "wide" {
 		columns = min(columns, g.wide)
@@ -91,8 +98,7 @@ func (a *app) printGrid(g grid) error {
 		b.WriteString(strings.TrimRight(line, " \n"))
 		b.WriteByte('\n')
 	}
-	_, err := io.WriteString(a.out, b.String())
-	return err
+	return b.String()
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -174,4 +180,16 @@ func (a *app) unicode() bool {
 		}
 	}
 	return false
+}
+
+// window is the size of the terminal that results are shown on: COLUMNS and LINES, else what it says itself; 0 is not known.
+func (a *app) window() (width, height int) {
+	width, height = a.size(a.out)
+	if n, err := strconv.Atoi(a.lookup("COLUMNS")); err == nil && n > 0 {
+		width = n
+	}
+	if n, err := strconv.Atoi(a.lookup("LINES")); err == nil && n > 0 {
+		height = n
+	}
+	return width, height
 }

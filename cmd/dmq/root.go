@@ -78,7 +78,7 @@ broker. Data goes to standard output, everything else to standard error.`,
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run a node:"}, &cobra.Group{ID: "data", Title: "Topics and records:"}, &cobra.Group{ID: "tools", Title: "Tools:"})
 	root.AddCommand(
 		newServe(a), newDev(a),
-		newTopic(a), newProduce(a), newConsume(a),
+		newTopic(a), newProduce(a), newConsume(a), newGroup(a),
 		newStorage(a), newConfig(a), newVersion(a),
 	)
 	root.AddCommand(newAliases(a)...)

@@ -151,5 +151,5 @@ func TestConsume_InterruptedEndsWith130(t *testing.T) {
 
 // testApp is an app whose output goes to w.
 func testApp(w *strings.Builder) *app {
-	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }}
+	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }, size: func(any) (int, int) { return 0, 0 }}
 }

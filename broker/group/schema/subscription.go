@@ -29,6 +29,16 @@ func DecodeSubscription(b []byte) (kmsg.ConsumerMemberMetadata, error) {
 	return v, d.err("subscription")
 }
 
+// DecodeSubscriptionTopics reads nothing but the topics of a subscription. It understands every version, since all begin as
+// version 0 does.
+func DecodeSubscriptionTopics(b []byte) ([]string, error) {
+	d := decoder{buf: b}
+	d.int16()
+	topics := d.strings()
+	d.nullableBytes()
+	return topics, d.err("subscription")
+}
+
 // DecodeAssignment reads what a classic member of protocol type "consumer" was given (Kafka's ConsumerProtocolAssignment).
 func DecodeAssignment(b []byte) (kmsg.ConsumerMemberAssignment, error) {
 	v := kmsg.NewConsumerMemberAssignment()

@@ -78,7 +78,7 @@ func quoted(b []byte) string {
 // read reads a partition from its start up to end.
 func read(t *testing.T, b *broker.Broker, topic string, partition int32, end int64, isolation kgo.IsolationLevel) []line {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cl := newClient(t, b, kgo.FetchIsolationLevel(isolation), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().AtStart()}}))

@@ -46,7 +46,7 @@ func newClient(t *testing.T, b *broker.Broker, opts ...kgo.Opt) *kgo.Client {
 
 func produce(t *testing.T, cl *kgo.Client, topic string, from, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	records := make([]*kgo.Record, n)
 	for i := range records {
@@ -61,7 +61,7 @@ func produce(t *testing.T, cl *kgo.Client, topic string, from, n int) {
 func consume(t *testing.T, b *broker.Broker, topic string, n int, opts ...kgo.Opt) []string {
 	t.Helper()
 	cl := newClient(t, b, append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []string
 	for len(got) < n {

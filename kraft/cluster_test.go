@@ -23,7 +23,7 @@ import (
 func cluster(t *testing.T, n, voters int, change func(o *kraft.Options)) (nodes []*node, transports []*hraft.InmemTransport) {
 	t.Helper()
 	for i := range n {
-		_, tr := hraft.NewInmemTransportWithTimeout(hraft.ServerAddress(fmt.Sprint(i+1)), 100*time.Millisecond)
+		_, tr := hraft.NewInmemTransportWithTimeout(hraft.ServerAddress(fmt.Sprint(i+1)), time.Second)
 		transports = append(transports, tr)
 	}
 	for _, a := range transports {
@@ -66,30 +66,26 @@ func (r *reached) Publish(d *image.Delta) {
 	}
 }
 
-func waitFor(t *testing.T, n *node, version int64) time.Duration {
+func waitFor(t *testing.T, n *node, version int64) {
 	t.Helper()
-	start := time.Now()
 	r := &reached{wake: make(chan struct{}, 1)}
 	n.Subscribe(r)
 	for n.Image().Version < version {
 		select {
 		case <-r.wake:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("node %d is at %d, want %d", n.o.NodeID, n.Image().Version, version)
 		}
 	}
-	return time.Since(start)
 }
 
 func TestCluster_FollowersLearnOfAnIsolatedCommit(t *testing.T) {
-	// With a commit timeout of a minute only the nudge can tell the followers.
-	nodes, _ := cluster(t, 3, 2, func(o *kraft.Options) { o.Timeouts.Commit = time.Minute })
+	// With a commit timeout of an hour only the nudge can tell the followers.
+	nodes, _ := cluster(t, 3, 2, func(o *kraft.Options) { o.Timeouts.Commit = time.Hour })
 	for i := range 5 {
 		version := must(nodes[0].Propose(t.Context(), config("k", fmt.Sprint(i))))
 		for _, n := range nodes[1:] {
-			if d := waitFor(t, n, version); d > 200*time.Millisecond {
-				t.Errorf("node %d learned of the commit after %v", n.o.NodeID, d)
-			}
+			waitFor(t, n, version)
 		}
 	}
 	version := nodes[0].Image().Version
@@ -107,7 +103,8 @@ func TestCluster_FollowersLearnOfAnIsolatedCommit(t *testing.T) {
 }
 
 func TestCluster_HandsLeadershipOnWhenStopped(t *testing.T) {
-	nodes, _ := cluster(t, 3, 3, nil)
+	const unnoticed = 20 * time.Second // before that nobody holds an election because the leader is gone
+	nodes, transports := cluster(t, 3, 3, func(o *kraft.Options) { o.Timeouts.Heartbeat, o.Timeouts.Election = unnoticed, unnoticed })
 	version := must(nodes[0].Propose(t.Context(), config("k", "v")))
 	changes, cancel := nodes[1].LeadershipChanges()
 	defer cancel()
@@ -119,11 +116,11 @@ func TestCluster_HandsLeadershipOnWhenStopped(t *testing.T) {
 		}
 		select {
 		case <-changes:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("no new leader")
 		}
 	}
-	if d := time.Since(start); d > 290*time.Millisecond {
+	if d := time.Since(start); d > unnoticed {
 		t.Errorf("the new leader came after %v: by election, not by transfer", d)
 	}
 	leader := nodes[1]
@@ -135,6 +132,9 @@ func TestCluster_HandsLeadershipOnWhenStopped(t *testing.T) {
 		t.Errorf("version %d, want %d", leader.Image().Version, version)
 	}
 	must(leader.Propose(t.Context(), config("k", "w")))
+	for _, tr := range transports { // so that no leader waits for one that is gone
+		tr.DisconnectAll()
+	}
 	check(t, nodes[1].Close())
 	check(t, nodes[2].Close())
 }
@@ -144,7 +144,7 @@ func TestCluster_LeaderWithoutMajority(t *testing.T) {
 	for _, tr := range transports {
 		tr.DisconnectAll()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := nodes[0].Propose(ctx, config("k", "v"))
 	if errcode.KindOf(err) != errcode.KindRequestTimedOut || ctx.Err() != nil {

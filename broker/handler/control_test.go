@@ -121,7 +121,7 @@ func (c *control) callOn(t *testing.T, scope protocol.Scope, req kmsg.Request, v
 		Header: protocol.RequestHeader{Key: req.Key(), Version: version}, Body: req,
 		Conn: &listener.ConnInfo{ListenerName: testListener, Scope: scope, RemoteAddr: &net.TCPAddr{}},
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	reply, ok := c.Serve(ctx, r).(listener.Reply)
 	if !ok {

@@ -208,7 +208,7 @@ func (c *client) send(req kmsg.Request) {
 // receive reads the response to the request sent as the id-th.
 func (c *client) receive(req kmsg.Request, id int32) kmsg.Response {
 	c.t.Helper()
-	if err := c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.nc.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		c.t.Fatal(err)
 	}
 	size := make([]byte, 4)
@@ -248,7 +248,7 @@ func (c *client) do(req kmsg.Request) kmsg.Response {
 func (c *client) closed() []byte {
 	c.t.Helper()
 	// A pipe whose other end is closed already takes no deadline and needs none.
-	if err := c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+	if err := c.nc.SetReadDeadline(time.Now().Add(time.Minute)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		c.t.Fatal(err)
 	}
 	b, err := io.ReadAll(c.nc)

@@ -23,7 +23,7 @@ import (
 
 const (
 	self  protocol.NodeID = 1
-	soon                  = 20 * time.Second // for what is bound to happen
+	soon                  = time.Minute // for what is bound to happen
 	topic                 = "orders"
 )
 

@@ -74,7 +74,7 @@ func scriptFreePort(ts *testscript.TestScript, _ bool, args []string) {
 
 // scriptAwait waits until a URL answers 200 with a body that matches: await URL [PATTERN].
 func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	want := regexp.MustCompile(strings.Join(args[1:], " "))
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -279,29 +279,32 @@ func TestController_FencesSilentBrokers(t *testing.T) {
 }
 
 func TestController_ForgivesBrokersWhenItStoodStill(t *testing.T) {
-	l := startLive(t, raftstore.NewDisk(), func(o *controller.Options) { o.Settings.SessionTimeout = 500 * time.Millisecond })
-	epoch := l.register(t, 1, 1)
-	fenced := make(chan struct{}, 1)
-	l.quorum.Subscribe(image.PublisherFunc(func(d *image.Delta) {
-		if d.Next.Brokers[1].Fenced {
-			fenced <- struct{}{}
+	synctest.Test(t, func(t *testing.T) {
+		const session = 5 * time.Second
+		l := startLive(t, raftstore.NewDisk(), func(o *controller.Options) { o.Settings.SessionTimeout = session })
+		epoch := l.register(t, 1, 1)
+		fenced := make(chan struct{}, 1)
+		l.quorum.Subscribe(image.PublisherFunc(func(d *image.Delta) {
+			if d.Next.Brokers[1].Fenced {
+				fenced <- struct{}{}
+			}
+		}))
+		block := make(chan struct{})
+		l.disk.FailWrites(func() error {
+			<-block
+			return nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { l.create(t, "slow") }) // the controller waits for the disk, nobody speaks for two session timeouts
+		time.Sleep(2 * session)
+		close(block)
+		wg.Wait()
+		if hb := l.heartbeat(t, 1, epoch); hb.ErrorCode != 0 || hb.IsFenced || len(fenced) > 0 {
+			t.Errorf("the broker was fenced for the controller's silence: %+v", hb)
 		}
-	}))
-	block := make(chan struct{})
-	l.disk.FailWrites(func() error {
-		<-block
-		return nil
+		<-fenced // its own silence counts
+		check(t, l.stop())
 	})
-	var wg sync.WaitGroup
-	wg.Go(func() { l.create(t, "slow") }) // the controller waits for the disk, nobody speaks for two session timeouts
-	<-time.After(time.Second)
-	close(block)
-	wg.Wait()
-	if hb := l.heartbeat(t, 1, epoch); hb.ErrorCode != 0 || hb.IsFenced || len(fenced) > 0 {
-		t.Errorf("the broker was fenced for the controller's silence: %+v", hb)
-	}
-	<-fenced // its own silence counts
-	check(t, l.stop())
 }
 
 func TestController_TimesOut(t *testing.T) {
@@ -330,7 +333,7 @@ func TestController_RefusesNewerCluster(t *testing.T) {
 	l = startLive(t, disk, func(o *controller.Options) {
 		o.Features = map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 30}}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := l.Handle(ctx, createRequest("create / t", args{})); errcode.KindOf(err) != errcode.KindNotController {
 		t.Errorf("an old controller answers: %v", err)

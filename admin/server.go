@@ -26,6 +26,7 @@ type Options struct {
 	Address string // host:port; port 0 takes a free one
 	Checks  []Check
 	Metrics http.Handler // nil: /metrics answers 404
+	Groups  Groups       // nil: /v1/groups answers 404
 	Listen  func(ctx context.Context, network, address string) (net.Listener, error)
 	Logger  *slog.Logger
 }
@@ -99,6 +100,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", s.o.Metrics)
 	}
+	if s.o.Groups != nil {
+		s.groupRoutes(mux)
+	}
 	mux.HandleFunc("/", notFound)
 	return mux
 }
@@ -160,14 +164,21 @@ func writeText(w http.ResponseWriter, status int, text string) {
 
 // problem is the body of an error (RFC 9457).
 type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Detail     string `json:"detail"`
+	KafkaError string `json:"kafka_error,omitempty"`
+	Next       string `json:"next,omitempty"` // what to do about it
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	status, detail := http.StatusNotFound, "there is nothing at "+r.URL.Path+"; see /livez, /readyz and /metrics"
+	writeProblem(w, problem{Status: http.StatusNotFound, Detail: "there is nothing at " + short(r.URL.Path) + "; see /livez, /readyz, /metrics and /v1/groups"})
+}
+
+func writeProblem(w http.ResponseWriter, p problem) {
+	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problem{Title: http.StatusText(status), Status: status, Detail: detail}) // the peer may be gone
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the peer may be gone
 }

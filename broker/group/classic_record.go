@@ -72,7 +72,8 @@ func appendFailure(err error) errcode.Kind {
 // group has, and knows more than records do: all protocols of its members, and who waits for an answer.
 //
 // Case C: a record from the log. The group is what it was then.
-func (s *State) replayGroupMetadata(groupID string, v *schema.GroupMetadataValue) {
+func (s *State) replayGroupMetadata(key schema.Key, v *schema.GroupMetadataValue) error {
+	groupID := key.Group
 	g, known := s.groups[groupID].(*classicGroup)
 	switch {
 	case v == nil: // Case A
@@ -89,6 +90,7 @@ func (s *State) replayGroupMetadata(groupID string, v *schema.GroupMetadataValue
 	default: // Case C
 		s.groups[groupID] = restoreClassicGroup(groupID, v)
 	}
+	return nil
 }
 
 // restoreClassicGroup returns the group that a record describes.

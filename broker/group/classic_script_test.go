@@ -27,25 +27,12 @@ func TestClassicTranscripts(t *testing.T) {
 	})
 }
 
-// classicMachine is a State of which nothing but classic groups is replayed.
-type classicMachine struct{ *State }
-
-func (m classicMachine) Replay(r coordlog.Record) error {
-	return replay(r, schema.DecodeGroupMetadataValue, func(k schema.Key, v *schema.GroupMetadataValue) error {
-		m.replayGroupMetadata(k.Group, v)
-		return nil
-	})
-}
-
-func (m classicMachine) ReplayMarker(coordlog.Marker) error { return nil }
-func (m classicMachine) Loaded(fx coordlog.Effects)         { m.loadedClassic(fx) }
-
 // classicWorld is a coordinator with people who talk to it. A person is a name in the transcript, who knows what the last answer
 // to a join said: the member id, the generation and the protocol.
 type classicWorld struct {
 	settings Settings
 	rand     *rand.Rand
-	shard    *coordtest.Shard[classicMachine]
+	shard    *coordtest.Shard[*State]
 	people   map[string]*person
 	names    map[string]string // member id → as it is printed
 	seen     int               // records that were printed
@@ -61,7 +48,7 @@ type person struct {
 func classicSettings() Settings {
 	return Settings{
 		MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute, InitialRebalanceDelay: 3 * time.Second,
-		MaxSize: 1<<31 - 1, OffsetMetadataMaxBytes: 4096,
+		MaxSize: 1<<31 - 1, OffsetMetadataMaxBytes: 4096, OffsetsRetention: 7 * 24 * time.Hour, OffsetsRetentionCheck: 10 * time.Minute,
 	}
 }
 
@@ -71,11 +58,11 @@ func newClassicWorld() *classicWorld {
 	return w
 }
 
-func (w *classicWorld) machine() classicMachine {
-	return classicMachine{NewState(Env{
+func (w *classicWorld) machine() *State {
+	return NewState(Env{
 		Settings: func() Settings { return w.settings },
 		Rand:     w.rand, Logger: slog.New(slog.DiscardHandler),
-	})}
+	})
 }
 
 func (w *classicWorld) person(name string) *person {
@@ -108,7 +95,7 @@ func (w *classicWorld) learn(name, memberID string) {
 }
 
 func (w *classicWorld) do(op func(fx coordlog.Effects, s *State)) {
-	w.shard.Do(func(fx coordlog.Effects, m classicMachine) { op(fx, m.State) })
+	w.shard.Do(op)
 }
 
 func (w *classicWorld) play(t *testing.T, command string, a args) string {
@@ -148,14 +135,9 @@ func (w *classicWorld) play(t *testing.T, command string, a args) string {
 		w.shard = next
 	case "delete":
 		w.do(func(fx coordlog.Effects, s *State) {
-			g := s.groups[a.words[0]]
-			if err := g.checkDelete(); err != nil {
-				w.printf("%s\n", errcode.Name(errcode.Of(err)))
-				return
-			}
-			if err := fx.Append(g.tombstones()...); err != nil {
-				t.Fatal(err)
-			}
+			s.DeleteGroup(fx, Caller{}, a.words[0], func(resp kmsg.DeleteGroupsResponseGroup) {
+				w.printf("delete %s\n", errcode.Name(resp.ErrorCode))
+			})
 		})
 	case "ask":
 		w.ask(a)
@@ -165,7 +147,9 @@ func (w *classicWorld) play(t *testing.T, command string, a args) string {
 		w.describe(a.words[0])
 	case "timers":
 		for _, timer := range w.shard.Timers() {
-			w.printf("%s\n", timer)
+			if !strings.HasPrefix(timer, expiryTimer) {
+				w.printf("%s\n", timer)
+			}
 		}
 	case "events":
 		w.events(a.words[0])

@@ -173,7 +173,7 @@ func (s *State) replayOffsetCommit(r coordlog.Record) error {
 	}
 	g := s.groups[string(key.Group)]
 	if g == nil { // it commits without having members: what Kafka calls a simple group
-		g = any(newClassicGroup(string(key.Group), r.Timestamp)).(group)
+		g = newClassicGroup(string(key.Group), r.Timestamp)
 		s.groups[g.id()] = g
 	}
 	topic := s.offsets.intern(key.Topic)

@@ -15,6 +15,8 @@ func (s *State) Replay(r coordlog.Record) error {
 	switch t {
 	case schema.OffsetCommit, schema.OffsetCommitLegacy:
 		return s.replayOffsetCommit(r)
+	case schema.GroupMetadata:
+		return replay(r, schema.DecodeGroupMetadataValue, s.replayGroupMetadata)
 	default:
 		return nil
 	}
@@ -47,4 +49,5 @@ func tombstone(key schema.Key) coordlog.Record { return coordlog.NewRecord(key.A
 // Loaded implements coordlog.Machine.
 func (s *State) Loaded(fx coordlog.Effects) {
 	s.loadedOffsets(fx)
+	s.loadedClassic(fx)
 }

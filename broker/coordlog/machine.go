@@ -6,7 +6,7 @@ import "time"
 // they take effect, whether they come from the log or from an operation, so that a restarted coordinator is in the state
 // of the one before.
 //
-// All methods run on the shard's loop.
+// All methods run on the shard's loop: by one goroutine at a time.
 type Machine interface {
 	// Replay applies one record, whose bytes are only good during the call. An error means that the record cannot be
 	// understood: the partition is then not served, since answering without it could contradict what a client was told.

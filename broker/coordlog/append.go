@@ -156,6 +156,7 @@ func (s *shard) write(b *batch) {
 
 // landed notes commits and lets the answers out that waited for them. It reports whether there were any.
 func (s *shard) landed() bool {
+	defer s.recovered() // of what the machine asked to be called
 	was := s.log.committed
 	err := s.log.land()
 	if err == nil {

@@ -52,8 +52,9 @@ type Effects interface {
 	// from the log: no operation sees that.
 	Append(records ...Record) error
 
-	// Reply calls send when everything that was appended so far is committed. When it never will be, send is not called:
-	// the shard answers the callers of its operations itself (see Call).
+	// Reply calls send, on the loop, when everything that was appended so far is committed. When it never will be, send is
+	// not called: the shard answers the callers of its operations itself. Those need no Reply: the reply that Submit gives
+	// to an operation waits by itself.
 	Reply(send func())
 
 	// SetTimer has f run on the loop at a time, in place of an older timer of that name.

@@ -177,7 +177,7 @@ func (s *shard) release() {
 		case !ok:
 			return
 		case a.to == nil:
-			s.outcomes.add(outcome{send: a.send})
+			a.send()
 		default:
 			a.to.state = over
 			s.waiters.remove(a.to)
@@ -307,11 +307,10 @@ type outcomes struct {
 	more  []outcome
 }
 
-// outcome is the end of a call, or something that the machine wanted to be called.
+// outcome is the end of a call.
 type outcome struct {
-	op   operation
-	err  error // of op; nil: its answer
-	send func()
+	op  operation
+	err error // nil: its answer
 }
 
 func (o *outcomes) add(x outcome) {
@@ -333,12 +332,9 @@ func (o *outcomes) tell() {
 }
 
 func (o *outcome) tell() {
-	switch {
-	case o.op == nil:
-		o.send()
-	case o.err != nil:
+	if o.err != nil {
 		o.op.fail(o.err)
-	default:
-		o.op.send()
+		return
 	}
+	o.op.send()
 }

@@ -29,7 +29,7 @@ func (s *State) ListGroups(fx coordlog.Effects, req *kmsg.ListGroupsRequest, rep
 		listed.Group, listed.ProtocolType, listed.GroupState, listed.GroupType = id, g.protocolType(), g.state(), string(g.kind())
 		groups = append(groups, listed)
 	}
-	fx.Reply(func() { reply(groups) })
+	reply(groups)
 }
 
 // named reports whether a filter lets a name through; an empty one lets all.
@@ -48,7 +48,7 @@ func (s *State) DescribeGroup(fx coordlog.Effects, version int16, groupID string
 			resp.ErrorCode, resp.ErrorMessage = errcode.Of(err), errcode.Message(err)
 		}
 	}
-	fx.Reply(func() { reply(resp) })
+	reply(resp)
 }
 
 func (s *State) describeGroup(groupID string) (kmsg.DescribeGroupsResponseGroup, error) {
@@ -63,7 +63,7 @@ func (s *State) describeGroup(groupID string) (kmsg.DescribeGroupsResponseGroup,
 func (s *State) DeleteGroup(fx coordlog.Effects, c Caller, groupID string, reply func(kmsg.DeleteGroupsResponseGroup)) {
 	resp := kmsg.NewDeleteGroupsResponseGroup()
 	resp.Group, resp.ErrorCode = groupID, errcode.Of(s.deleteGroup(fx, c, groupID))
-	fx.Reply(func() { reply(resp) })
+	reply(resp)
 }
 
 // deleteGroup removes the offsets first: a group is gone only when all of it is.

@@ -26,7 +26,7 @@ func (s *State) OffsetCommit(fx coordlog.Effects, c Caller, req *kmsg.OffsetComm
 	if err := s.commitOffsets(fx, c, req, resp); err != nil {
 		failCommit(resp, err)
 	}
-	fx.Reply(func() { reply(resp) })
+	reply(resp)
 }
 
 // commitResponse returns an answer with all partitions of the request and no error.

@@ -18,7 +18,7 @@ func (s *State) OffsetDelete(fx coordlog.Effects, req *kmsg.OffsetDeleteRequest,
 	if err := s.deleteOffsets(fx, req, resp); err != nil {
 		resp.ErrorCode, resp.Topics = errcode.Of(err), nil
 	}
-	fx.Reply(func() { reply(resp) })
+	reply(resp)
 }
 
 func (s *State) deleteOffsets(fx coordlog.Effects, req *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse) error {

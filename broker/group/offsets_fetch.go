@@ -27,7 +27,7 @@ func (s *State) OffsetFetch(fx coordlog.Effects, g *kmsg.OffsetFetchRequestGroup
 	default:
 		resp.Topics = s.fetchAllOffsets(g.Group, found, requireStable)
 	}
-	fx.Reply(func() { reply(resp) })
+	reply(resp)
 }
 
 // checkFetch returns the group's offsets, nil where it has none or does not exist.

@@ -112,7 +112,7 @@ func (s *Server) answer(get func(ctx context.Context, group string) (any, error)
 func (s *Server) groupProblem(name string, err error) problem {
 	code := errcode.Of(err)
 	p := problem{Status: http.StatusInternalServerError, Detail: err.Error(), KafkaError: errcode.Name(code)}
-	switch kind := errcode.Kind(code); kind {
+	switch errcode.Kind(code) {
 	case errcode.KindGroupIDNotFound:
 		p.Status, p.Detail = http.StatusNotFound, fmt.Sprintf("group %q not found", short(name))
 		p.Next = "List all: dmq group list"
@@ -126,6 +126,7 @@ func (s *Server) groupProblem(name string, err error) problem {
 		}
 	case errcode.KindCoordinatorLoadInProgress, errcode.KindCoordinatorNotAvailable, errcode.KindRequestTimedOut:
 		p.Status, p.Next = http.StatusServiceUnavailable, "Try again: the coordinator is not ready yet"
+	default: // a fault of this node
 	}
 	return p
 }

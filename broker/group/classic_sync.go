@@ -139,6 +139,7 @@ func (o classicOp) becomeStable() {
 	took := now.Sub(g.rebalancing)
 	g.rebalancing = time.Time{}
 	o.note(Event{Kind: RebalanceCompleted, Took: took})
+	o.s.env.Counters.ClassicRebalances.Add(1)
 	o.logger().Info("group is stable",
 		slog.Int("generation", int(g.generation)), slog.Int("members", len(g.members)), slog.Duration("took", took))
 }

@@ -68,6 +68,7 @@ func (s *State) commitOffsets(fx coordlog.Effects, c Caller, req *kmsg.OffsetCom
 	if err := appendAnswered(fx, records); err != nil {
 		return err
 	}
+	s.env.Counters.OffsetCommits.Add(int64(len(records)))
 	if g != nil && req.Generation < 0 && g.protocolType() != "" {
 		s.timelines.add(req.Group, Event{
 			Time: fx.Now(), Kind: OffsetsReset, ClientID: c.ClientID,

@@ -48,7 +48,11 @@ func (s *State) deleteOffsets(fx coordlog.Effects, req *kmsg.OffsetDeleteRequest
 			}
 		}
 	}
-	return s.endOffsets(fx, ended)
+	if err := s.endOffsets(fx, ended); err != nil {
+		return err
+	}
+	s.env.Counters.OffsetDeletions.Add(int64(len(ended)))
+	return nil
 }
 
 // DeletedTopic is a topic that the cluster does not have any more.

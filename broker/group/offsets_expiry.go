@@ -41,7 +41,11 @@ func (s *State) expireOffsets(fx coordlog.Effects) {
 // expireGroup does so for one group, and returns how many records that took.
 func (s *State) expireGroup(fx coordlog.Effects, id string, g group) (int, error) {
 	expired, all := s.expiredOffsets(id, g, fx.Now().UnixMilli())
-	if err := s.endOffsets(fx, expired); err != nil || !all || !g.empty() {
+	err := s.endOffsets(fx, expired)
+	if err == nil {
+		s.env.Counters.OffsetExpirations.Add(int64(len(expired)))
+	}
+	if err != nil || !all || !g.empty() {
 		return len(expired), err
 	}
 	tombstones := g.tombstones()

@@ -14,6 +14,7 @@ type Env struct {
 	Image         func() *image.Image                   // the cluster's metadata as it is now
 	Rand          *rand.Rand                            // member ids; used on the shard's loop only
 	Logger        *slog.Logger
+	Counters      *Counters // of the broker; nil: nobody looks
 }
 
 // State is the groups and offsets of one partition of __consumer_offsets. It implements coordlog.Machine.
@@ -26,6 +27,9 @@ type State struct {
 
 // NewState returns an empty state.
 func NewState(env Env) *State {
+	if env.Counters == nil {
+		env.Counters = new(Counters)
+	}
 	return &State{env: env, groups: make(map[string]group), offsets: newOffsets(), timelines: newTimelines()}
 }
 

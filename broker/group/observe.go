@@ -1,0 +1,74 @@
+package group
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/distributedmq/dmq/broker/coordlog"
+)
+
+// Counters count what happens to the groups of a broker, as Kafka's group-coordinator-metrics do. The zero value is ready, and
+// all shards of a broker share one.
+type Counters struct {
+	OffsetCommits     atomic.Int64 // offsets, not requests
+	OffsetExpirations atomic.Int64
+	OffsetDeletions   atomic.Int64 // by OffsetDelete
+	ClassicRebalances atomic.Int64 // that completed
+	ConsumerEpochs    atomic.Int64 // group epochs that began: each is a rebalance
+}
+
+// Snapshot is a group as operators see it, at one time.
+type Snapshot struct {
+	ID           string
+	Type         string // classic or consumer
+	State        string // Kafka's name
+	ProtocolType string
+	Members      int
+	Offsets      []SnapshotOffset // sorted by topic and partition
+}
+
+// SnapshotOffset is what a group has committed for a partition.
+type SnapshotOffset struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Snapshots replies with all groups of the shard, sorted by id.
+func (s *State) Snapshots(fx coordlog.Effects, reply func([]Snapshot)) {
+	out := make([]Snapshot, 0, len(s.groups))
+	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
+		out = append(out, s.snapshot(s.groups[id]))
+	}
+	fx.Reply(func() { reply(out) })
+}
+
+// Snapshot replies with one group; nil when there is none.
+func (s *State) Snapshot(fx coordlog.Effects, groupID string, reply func(*Snapshot)) {
+	var out *Snapshot
+	if g := s.groups[groupID]; g != nil {
+		found := s.snapshot(g)
+		out = &found
+	}
+	fx.Reply(func() { reply(out) })
+}
+
+func (s *State) snapshot(g group) Snapshot {
+	out := Snapshot{ID: g.id(), Type: string(g.kind()), State: g.state(), ProtocolType: g.protocolType(), Members: g.memberCount()}
+	committed := s.offsets.groups[g.id()]
+	if committed == nil {
+		return out
+	}
+	n := 0
+	for _, t := range committed.topics {
+		n += len(t.partitions)
+	}
+	out.Offsets = make([]SnapshotOffset, 0, n)
+	for _, t := range committed.topics {
+		for _, c := range t.partitions {
+			out.Offsets = append(out.Offsets, SnapshotOffset{Topic: t.topic, Partition: c.partition, Offset: c.offset})
+		}
+	}
+	return out
+}

@@ -27,9 +27,6 @@ func (g *classicGroup) empty() bool          { return g.phase == classicEmpty }
 //
 // Case C: a transaction commits for whom it does not say, as old clients do.
 func (g *classicGroup) checkCommit(c commit) (partitionCheck, error) {
-	if g.phase == classicDead {
-		return nil, errcode.New(errcode.KindCoordinatorNotAvailable, "group %s was removed", g.groupID)
-	}
 	if c.generation < 0 && g.phase == classicEmpty { // Case A
 		return nil, nil
 	}
@@ -51,27 +48,20 @@ func (g *classicGroup) checkCommit(c commit) (partitionCheck, error) {
 }
 
 // checkFetch lets anybody fetch the offsets of a classic group.
-func (g *classicGroup) checkFetch(*string, int32) error { return g.checkAlive() }
+func (g *classicGroup) checkFetch(*string, int32) error { return nil }
 
-func (g *classicGroup) checkAlive() error {
-	if g.phase == classicDead {
-		return errcode.New(errcode.KindGroupIDNotFound, "Group %s is in dead state.", g.groupID)
+func (g *classicGroup) checkOffsetDelete() error {
+	if g.phase != classicEmpty && g.typ != consumerProtocolType {
+		return errcode.New(errcode.KindNonEmptyGroup, "group %s has members", g.groupID)
 	}
 	return nil
 }
 
-func (g *classicGroup) checkOffsetDelete() error {
-	if g.phase != classicEmpty && g.phase != classicDead && g.typ != consumerProtocolType {
-		return errcode.New(errcode.KindNonEmptyGroup, "group %s has members", g.groupID)
-	}
-	return g.checkAlive()
-}
-
 func (g *classicGroup) checkDelete() error {
-	if g.phase != classicEmpty && g.phase != classicDead {
+	if g.phase != classicEmpty {
 		return errcode.New(errcode.KindNonEmptyGroup, "group %s has members", g.groupID)
 	}
-	return g.checkAlive()
+	return nil
 }
 
 // subscribed reports whether a member consumes the topic. Of consumers whose subscriptions are not known it is to be feared.
@@ -125,12 +115,9 @@ func (g *classicGroup) describe() (kmsg.DescribeGroupsResponseGroup, error) {
 	for m := range g.inOrder() {
 		member := kmsg.NewDescribeGroupsResponseGroupMember()
 		member.MemberID, member.InstanceID, member.ClientID, member.ClientHost = m.memberID, m.instanceID, m.clientID, m.clientHost
-		member.ProtocolMetadata, member.MemberAssignment = []byte{}, m.assignment
+		member.MemberAssignment = m.assignment
 		if g.phase == classicStable {
 			member.ProtocolMetadata = m.metadata(*g.protocol)
-		}
-		if member.MemberAssignment == nil {
-			member.MemberAssignment = []byte{}
 		}
 		d.Members = append(d.Members, member)
 	}

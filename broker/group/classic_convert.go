@@ -11,7 +11,6 @@ import (
 func (s *State) releaseClassic(fx coordlog.Effects, g *classicGroup) {
 	g.answerAll(errcode.KindRebalanceInProgress)
 	s.classic(fx, g).cancelTimers()
-	g.phase = classicDead
 }
 
 // adoptClassic makes g, which a consumer group became, the group of its id, once its record is appended. With a reason,

@@ -16,15 +16,14 @@ import (
 // consumerProtocolType is the protocol type of consumers, whose metadata the coordinator can read.
 const consumerProtocolType = "consumer"
 
-// classicState is where a classic group stands.
+// classicState is where a classic group stands. A group that Kafka calls Dead is none of ours any more.
 type classicState uint8
 
 // The states. They change so:
 //
-//	Empty ─► PreparingRebalance ─► CompletingRebalance ─► Stable
-//	  ▲               │ ▲ ▲                 │               │
-//	  └───────────────┘ │ └─────────────────┘               │
-//	                    └───────────────────────────────────┘
+//	             ┌───────────────────────────────────────────┐
+//	             ▼                                           │
+//	Empty ⇄ PreparingRebalance ⇄ CompletingRebalance ─► Stable
 const (
 	// classicEmpty: there are no members; the group is kept for its offsets.
 	classicEmpty classicState = iota
@@ -34,8 +33,6 @@ const (
 	classicCompleting
 	// classicStable: every member has an assignment or can have it.
 	classicStable
-	// classicDead: the group was removed. It is not among the groups any more.
-	classicDead
 )
 
 // String returns Kafka's name of the state.
@@ -47,10 +44,8 @@ func (s classicState) String() string {
 		return "PreparingRebalance"
 	case classicCompleting:
 		return "CompletingRebalance"
-	case classicStable:
-		return "Stable"
 	default:
-		return "Dead"
+		return "Stable"
 	}
 }
 
@@ -66,7 +61,7 @@ func (s classicState) String() string {
 type classicGroup struct {
 	groupID    string
 	phase      classicState
-	previous   classicState // the state before; Dead for a group that was loaded
+	previous   classicState // the state before
 	changedAt  int64        // when it came into that state, in milliseconds; -1: not known, from an old record
 	generation int32
 	typ        string  // the protocol type of its members; "" until there was one
@@ -94,7 +89,7 @@ type classicGroup struct {
 // newClassicGroup returns an empty group.
 func newClassicGroup(groupID string, nowMillis int64) *classicGroup {
 	return &classicGroup{
-		groupID: groupID, changedAt: nowMillis, previous: classicDead,
+		groupID: groupID, changedAt: nowMillis,
 		members: make(map[string]*classicMember), static: make(map[string]string),
 		pendingJoin: make(map[string]struct{}), pendingSync: make(map[string]struct{}), supported: make(map[string]int),
 	}

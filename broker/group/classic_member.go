@@ -117,14 +117,13 @@ func joinRefused(memberID string, kind errcode.Kind) *kmsg.JoinGroupResponse {
 func newJoinResponse(memberID string) *kmsg.JoinGroupResponse {
 	resp := kmsg.NewPtrJoinGroupResponse()
 	resp.Generation, resp.MemberID = -1, memberID
-	resp.Members = []kmsg.JoinGroupResponseMember{} // empty, not null
 	return resp
 }
 
 // syncRefused is an answer to SyncGroup with an error.
 func syncRefused(kind errcode.Kind) *kmsg.SyncGroupResponse {
 	resp := kmsg.NewPtrSyncGroupResponse()
-	resp.ErrorCode, resp.MemberAssignment = int16(kind), []byte{}
+	resp.ErrorCode = int16(kind)
 	return resp
 }
 

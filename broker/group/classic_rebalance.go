@@ -206,9 +206,6 @@ func nonEmpty(s *string) *string {
 // expireSyncs removes the members that have not synced in time.
 func (o classicOp) expireSyncs() {
 	g := o.g
-	if len(g.pendingSync) == 0 {
-		return
-	}
 	var late []string
 	for m := range g.inOrder() {
 		if _, pending := g.pendingSync[m.memberID]; pending {

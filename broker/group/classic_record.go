@@ -77,9 +77,6 @@ func (s *State) replayGroupMetadata(key schema.Key, v *schema.GroupMetadataValue
 	g, known := s.groups[groupID].(*classicGroup)
 	switch {
 	case v == nil: // Case A
-		if known {
-			g.phase = classicDead
-		}
 		delete(s.groups, groupID)
 	case known && g.appending: // Case B
 		for i := range v.Members {

@@ -159,8 +159,5 @@ func (o classicOp) failSyncs(kind errcode.Kind) {
 func (g *classicGroup) assigned(m *classicMember) *kmsg.SyncGroupResponse {
 	resp := kmsg.NewPtrSyncGroupResponse()
 	resp.ProtocolType, resp.Protocol, resp.MemberAssignment = nonEmpty(&g.typ), g.protocol, m.assignment
-	if resp.MemberAssignment == nil {
-		resp.MemberAssignment = []byte{}
-	}
 	return resp
 }

@@ -119,7 +119,7 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 	if store == nil {
 		dir := filepath.Join(n.props.MetadataLogDir, metadataDir)
 		if store, err = openStore(n.cfg.FS, dir, n.logger, n.fatal); err != nil {
-			return fmt.Errorf("open the metadata log in %s: %w (is another dmq running on this directory?)", dir, err)
+			return fmt.Errorf("open the metadata log in %s: %w", dir, err)
 		}
 	}
 	n.quorum, err = kraft.Open(ctx, kraft.Options{

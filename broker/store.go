@@ -3,7 +3,10 @@
 package broker
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"syscall"
 
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/raftstore"
@@ -15,5 +18,9 @@ func openStore(fsys vfs.FS, dir string, logger *slog.Logger, fatal func(error)) 
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return raftstore.Open(raftstore.Options{Dir: dir, Logger: logger, Fatal: fatal})
+	s, err := raftstore.Open(raftstore.Options{Dir: dir, Logger: logger, Fatal: fatal})
+	if errors.Is(err, syscall.EAGAIN) { // pebble's file lock
+		err = fmt.Errorf("%w: %w", vfs.ErrLocked, err)
+	}
+	return s, err
 }

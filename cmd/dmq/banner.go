@@ -21,6 +21,7 @@ type facts struct {
 	data     string
 	durable  string
 	insecure string
+	exposed  bool // to others than this machine
 }
 
 func (a *app) facts(c *config.Config, at bound) facts {
@@ -34,10 +35,12 @@ func (a *app) facts(c *config.Config, at bound) facts {
 	f.insecure = "no TLS and no login; only this machine can connect"
 	for i, l := range c.Listeners {
 		if !l.Loopback() && i < len(at.kafka) {
+			f.exposed = true
 			f.insecure = "no TLS and no login: whoever can reach " + at.kafka[i] + " can read, write and delete everything"
 		}
 	}
 	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && !(config.Listener{Host: host}).Loopback() {
+		f.exposed = true
 		f.insecure += "; the admin port is open to the network too"
 	}
 	return f

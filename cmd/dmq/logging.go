@@ -196,7 +196,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 // Handle implements slog.Handler.
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level == slog.LevelWarn {
-		again, skip := h.repeated.count(h.subsystem + "\x00" + r.Message)
+		again, skip := h.repeated.count(h.subsystem + "\x00" + subject(r) + r.Message)
 		if skip {
 			return nil
 		}
@@ -209,6 +209,18 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 		r = h.marked(r)
 	}
 	return h.inner.Handle(ctx, r)
+}
+
+// subject is what a warning is about where the same words about another one are another warning: a property or a log
+// directory. Of topics and peers there may be too many to show each.
+func subject(r slog.Record) (s string) {
+	r.Attrs(func(attr slog.Attr) bool {
+		if attr.Key == "key" || attr.Key == "dir" {
+			s += attr.Value.String() + "\x00"
+		}
+		return true
+	})
+	return s
 }
 
 // marked puts an event's marker before the text and drops the id.

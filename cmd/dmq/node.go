@@ -85,12 +85,19 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	if !console { // else the banner tells
 		ready = append(ready, slog.String("kafka", f.kafka), slog.String("admin", f.admin), slog.String("durability", f.durable), slog.String("insecure", f.insecure), slog.Duration("dur", took))
 	}
+	if f.exposed && !console {
+		logger.WarnContext(ctx, "anybody on the network can use this node", slog.String("event", "node.insecure"), slog.String("text", f.insecure))
+	}
 	logger.LogAttrs(ctx, slog.LevelInfo, "Transitioning from RECOVERY to RUNNING", ready...)
 	if console {
 		a.bannerReady(f, took, o)
 	}
 	return a.await(ctx, c, b, logger, signals)
 }
+
+// sameSignal is how long after the first signal another one is not taken for a second: timeout(1) and some shells signal
+// the process and then its whole group.
+const sameSignal = 100 * time.Millisecond
 
 // await returns when the node has stopped: by a signal, or by itself when it cannot go on.
 func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger, signals <-chan os.Signal) error {
@@ -112,10 +119,8 @@ func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, log
 	stopped := make(chan struct{})
 	go func() {
 		defer close(watched)
-		select {
-		case second = <-signals:
+		if second = secondSignal(signals, stopped); second != nil {
 			cancel()
-		case <-stopped:
 		}
 	}()
 	err := b.Shutdown(stopCtx)
@@ -130,6 +135,20 @@ func (a *app) await(ctx context.Context, c *config.Config, b *broker.Broker, log
 	return nil
 }
 
+// secondSignal waits for another signal after the first; nil once stopped.
+func secondSignal(signals <-chan os.Signal, stopped <-chan struct{}) os.Signal {
+	for asked := time.Now(); ; {
+		select {
+		case s := <-signals:
+			if time.Since(asked) >= sameSignal {
+				return s
+			}
+		case <-stopped:
+			return nil
+		}
+	}
+}
+
 // tell logs the warnings of a configuration; the many settings without effect in one line.
 func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 	var inert []string
@@ -138,7 +157,7 @@ func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 			inert = append(inert, w.Key)
 			continue
 		}
-		logger.WarnContext(ctx, "a setting needs attention", slog.String("event", "config.warning"), slog.String("key", w.Key), slog.String("set_by", w.Source), slog.String("text", w.Text), slog.String("hint", w.Hint))
+		logger.WarnContext(ctx, "a setting needs attention", slog.String("event", "config.warning"), slog.String("key", w.Key), slog.String("set_by", w.Source), slog.String("text", strings.TrimSuffix(w.Text+"; "+w.Hint, "; ")))
 	}
 	if len(inert) > 0 {
 		logger.WarnContext(ctx, "settings are accepted but have no effect yet", slog.String("event", "config.ineffective"), slog.String("keys", strings.Join(inert, ",")))
@@ -171,12 +190,18 @@ func startFailure(c *config.Config, err error) error {
 	f := &failure{code: codeFailed, what: "the node cannot start", why: err.Error(), cause: err}
 	dirs := strings.Join(c.LogDirs, ", ")
 	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		f.code, f.next = codeUsage, "That is no address of this machine: listen on one that is, or on all with PLAINTEXT://:9092, and tell clients another one with advertised.listeners"
+	case errors.As(err, new(*net.OpError)) && errors.Is(err, os.ErrPermission):
+		f.code, f.next = codeDenied, "Ports below 1024 are not for every user: --set listeners=PLAINTEXT://127.0.0.1:9092"
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.code, f.next = codeConflict, "See who listens there: ss -ltnp   Choose another port: --set listeners=PLAINTEXT://127.0.0.1:0 --set dmq.admin.listen=127.0.0.1:0"
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, vfs.ErrLocked):
+	case errors.Is(err, vfs.ErrLocked):
 		f.code, f.next = codeConflict, "Another node uses the directory: stop it, or choose another with --set log.dirs=DIR   Now: "+dirs
 	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		f.code, f.next = codeDenied, "Choose another directory: --set log.dirs=DIR   Now: "+dirs
+	case errors.Is(err, syscall.ENOTDIR):
+		f.code, f.next = codeUsage, "Name a directory: --set log.dirs=DIR   Now: "+dirs
 	case errors.Is(err, syscall.ENOSPC):
 		f.next = "Make room, or choose another directory: --set log.dirs=DIR   Now: " + dirs
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -92,6 +93,30 @@ func TestServe_SIGTERMDrains(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, ".kafka_cleanshutdown")); err != nil {
 		t.Error(err)
 	}
+}
+
+// timeout(1) signals its child, and then the whole group.
+func TestSecondSignal_IsNotTheSameOneTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals, stopped := make(chan os.Signal, 2), make(chan struct{})
+		got := make(chan os.Signal, 2)
+		go func() { got <- secondSignal(signals, stopped) }()
+		signals <- syscall.SIGTERM
+		synctest.Wait()
+		if len(got) != 0 {
+			t.Fatal("the group's signal counts as a second one")
+		}
+		time.Sleep(time.Second)
+		signals <- syscall.SIGINT
+		if s := <-got; s != syscall.SIGINT {
+			t.Errorf("got %v, want the second signal", s)
+		}
+		go func() { got <- secondSignal(signals, stopped) }()
+		close(stopped)
+		if s := <-got; s != nil {
+			t.Errorf("got %v after the stop", s)
+		}
+	})
 }
 
 func TestDev_DeletesItsData(t *testing.T) {

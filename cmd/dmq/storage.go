@@ -115,6 +115,9 @@ func logFiles(dir string) ([]string, error) {
 }
 
 func (d *dumper) file(path string) error {
+	if !dumpable(filepath.Base(path)) {
+		return &failure{code: codeUsage, what: path + " is not one of a partition's or log directory's files", next: "Those are " + dumpableNames}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return missing(path, err)
@@ -150,6 +153,16 @@ func (d *dumper) file(path string) error {
 		return d.snapshot(path)
 	}
 	return d.text(path, f)
+}
+
+const dumpableNames = "*.log, *.index, *.timeindex, *.txnindex, *.snapshot, *-checkpoint, partition.metadata and meta.properties"
+
+// dumpable reports whether a file of this name holds what dump can read.
+func dumpable(name string) bool {
+	if _, suffix, ok := segment.ParseFileName(name); ok {
+		return slices.Contains([]string{segment.LogSuffix, segment.IndexSuffix, segment.TimeIndexSuffix, segment.TxnIndexSuffix, ".snapshot"}, suffix)
+	}
+	return strings.HasSuffix(name, "-checkpoint") || name == "partition.metadata" || name == "meta.properties"
 }
 
 type indexEntry struct {

@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/log/vfs"
 )
 
 func TestParseFrom(t *testing.T) {
@@ -239,13 +244,44 @@ func TestLogger_HoldsBackRepeatedWarnings(t *testing.T) {
 			l.Warn("disk is slow")
 		}
 		l.Warn("other")
+		for _, key := range []string{"a", "b", "a"} {
+			l.Warn("a setting", slog.String("key", key))
+		}
 		now = now.Add(repeatWindow)
 		l.Warn("disk is slow")
 		l.Error("always")
 		l.Error("always")
 	})
+	if strings.Count(out, `"key":"a"`) != 1 || strings.Count(out, `"key":"b"`) != 1 {
+		t.Errorf("of two properties one is not told: %s", out)
+	}
 	if strings.Count(out, "disk is slow") != 2 || !strings.Contains(out, `"repeated":4`) || strings.Count(out, "always") != 2 || !strings.Contains(out, "other") {
 		t.Error(out)
+	}
+}
+
+func TestStartFailure_SaysWhatToDo(t *testing.T) {
+	c, _, err := config.Load(config.Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bind := func(err error) error { return &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)} }
+	for name, test := range map[string]struct {
+		err  error
+		code int
+		next string
+	}{
+		"port in use":        {bind(syscall.EADDRINUSE), codeConflict, "Choose another port"},
+		"foreign address":    {bind(syscall.EADDRNOTAVAIL), codeUsage, "no address of this machine"},
+		"privileged port":    {bind(syscall.EACCES), codeDenied, "Ports below 1024"},
+		"folder not allowed": {&os.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}, codeDenied, "Choose another directory"},
+		"folder is a file":   {&os.PathError{Op: "open", Path: "x", Err: syscall.ENOTDIR}, codeUsage, "Name a directory"},
+		"folder in use":      {fmt.Errorf("open: %w", vfs.ErrLocked), codeConflict, "Another node uses"},
+		"disk full":          {&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, codeFailed, "Make room"},
+	} {
+		if f := explain(startFailure(c, fmt.Errorf("start: %w", test.err))); f.code != test.code || !strings.Contains(f.next, test.next) {
+			t.Errorf("%s: exit %d, %q", name, f.code, f.next)
+		}
 	}
 }
 

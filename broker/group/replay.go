@@ -17,6 +17,20 @@ func (s *State) Replay(r coordlog.Record) error {
 		return s.replayOffsetCommit(r)
 	case schema.GroupMetadata:
 		return replay(r, schema.DecodeGroupMetadataValue, s.replayGroupMetadata)
+	case schema.ConsumerGroupMetadata:
+		return replay(r, schema.DecodeConsumerGroupMetadataValue, s.replayConsumerGroupMetadata)
+	case schema.ConsumerGroupPartitionMetadata:
+		return replay(r, schema.DecodeConsumerGroupPartitionMetadataValue, s.replayConsumerGroupPartitionMetadata)
+	case schema.ConsumerGroupMemberMetadata:
+		return replay(r, schema.DecodeConsumerGroupMemberMetadataValue, s.replayConsumerGroupMemberMetadata)
+	case schema.ConsumerGroupTargetAssignmentMetadata:
+		return replay(r, schema.DecodeConsumerGroupTargetAssignmentMetadataValue, s.replayConsumerGroupTargetAssignmentMetadata)
+	case schema.ConsumerGroupTargetAssignmentMember:
+		return replay(r, schema.DecodeConsumerGroupTargetAssignmentMemberValue, s.replayConsumerGroupTargetAssignmentMember)
+	case schema.ConsumerGroupCurrentMemberAssignment:
+		return replay(r, schema.DecodeConsumerGroupCurrentMemberAssignmentValue, s.replayConsumerGroupCurrentMemberAssignment)
+	case schema.ConsumerGroupRegularExpression:
+		return replay(r, schema.DecodeConsumerGroupRegularExpressionValue, s.replayConsumerGroupRegularExpression)
 	default:
 		return nil
 	}
@@ -50,4 +64,5 @@ func tombstone(key schema.Key) coordlog.Record { return coordlog.NewRecord(key.A
 func (s *State) Loaded(fx coordlog.Effects) {
 	s.loadedOffsets(fx)
 	s.loadedClassic(fx)
+	s.loadedConsumer(fx)
 }

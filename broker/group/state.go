@@ -23,6 +23,9 @@ type State struct {
 	groups    map[string]group
 	offsets   offsets
 	timelines timelines
+
+	topicIndex topicIndex // of the consumer groups
+	newTopics  int64      // the version of the image that topics were last added in
 }
 
 // NewState returns an empty state.
@@ -30,7 +33,7 @@ func NewState(env Env) *State {
 	if env.Counters == nil {
 		env.Counters = new(Counters)
 	}
-	return &State{env: env, groups: make(map[string]group), offsets: newOffsets(), timelines: newTimelines()}
+	return &State{env: env, groups: make(map[string]group), offsets: newOffsets(), timelines: newTimelines(), topicIndex: make(topicIndex)}
 }
 
 // Caller is who sent a request.

@@ -4,8 +4,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// consumerProtocolVersion is the highest of Kafka's consumer protocol. A higher one has its fields, and more behind them.
-const consumerProtocolVersion = 3
+// ConsumerProtocolVersion is the highest of Kafka's consumer protocol. A higher one has its fields, and more behind them.
+const ConsumerProtocolVersion = 3
 
 // DecodeSubscription reads what a classic member of protocol type "consumer" says of itself: the metadata of a protocol that
 // it offers (Kafka's ConsumerProtocolSubscription).
@@ -56,5 +56,5 @@ func (d *decoder) consumerProtocolVersion() int16 {
 	if v < 0 {
 		d.fail("negative version")
 	}
-	return min(v, consumerProtocolVersion)
+	return min(v, ConsumerProtocolVersion)
 }

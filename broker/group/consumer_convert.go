@@ -1,0 +1,270 @@
+package group
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/broker/coordlog"
+	"github.com/distributedmq/dmq/broker/group/assignor"
+	"github.com/distributedmq/dmq/broker/group/schema"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// A group changes its protocol while its members consume. It becomes a consumer group when the first member of the consumer protocol
+// joins; the others go on with the classic protocol in it (see consumer_classic.go). And it becomes a classic group again when the
+// last member of the consumer protocol is gone. Neither is more than a batch of records: the members keep what they own.
+
+func (p MigrationPolicy) upgrades() bool { return p == MigrationUpgrade || p == MigrationBidirectional }
+
+func (p MigrationPolicy) downgrades() bool {
+	return p == MigrationDowngrade || p == MigrationBidirectional
+}
+
+// upgrade begins an operation on the consumer group that a classic one becomes when it is committed.
+//
+// Case A: the classic group is empty. It makes place for a new one.
+//
+// Case B: its members are consumers whose assignments can be read. They become members of the consumer group.
+func (s *State) upgrade(fx coordlog.Effects, classic *classicGroup) (*consumerOp, error) {
+	g, reason := newConsumerGroup(classic.groupID), "the group was empty, and a member of the consumer protocol joins"
+	if !classic.empty() { // Case B
+		if err := s.checkUpgrade(classic); err != nil {
+			return nil, err
+		}
+		reason = "the first member of the consumer protocol joins"
+		if err := s.fillFromClassic(g, classic); err != nil {
+			return nil, errcode.New(errcode.KindGroupIDNotFound, "upgrade classic group %s: %w", classic.groupID, err)
+		}
+	}
+	o := s.consumer(fx, g)
+	o.add(classic.tombstones()...)
+	o.add(g.creation()...)
+	o.note(Event{Kind: ProtocolChanged, Reason: "to consumer: " + reason})
+	o.then = func(o *consumerOp) {
+		s.releaseClassic(fx, classic)
+		for _, m := range o.g.members {
+			if m.isClassic() {
+				o.keepClassicSession(m)
+			}
+		}
+	}
+	return o, nil
+}
+
+// checkUpgrade says why a classic group with members stays one.
+func (s *State) checkUpgrade(g *classicGroup) error {
+	settings := s.env.Settings()
+	var reason string
+	switch {
+	case !settings.MigrationPolicy.upgrades():
+		reason = "upgrades are disabled"
+	case g.typ != consumerProtocolType:
+		reason = "its members are no consumers"
+	case len(g.members) > settings.ConsumerMaxSize:
+		reason = "it has more members than a consumer group may have"
+	default:
+		return nil
+	}
+	return errcode.New(errcode.KindGroupIDNotFound, "classic group %s cannot become a consumer group: %s", g.groupID, reason)
+}
+
+// fillFromClassic makes the members of a classic group those of g, in the epoch of their generation and with what they were assigned
+// in it.
+func (s *State) fillFromClassic(g *consumerGroup, classic *classicGroup) error {
+	g.epoch, g.assignmentEpoch = classic.generation, classic.generation
+	img := s.env.Image()
+	for old := range classic.inOrder() {
+		m, target, err := fromClassicMember(img, classic, old)
+		if err != nil {
+			return err
+		}
+		g.targets[m.id] = target
+		if err := g.setMember(m); err != nil { // two members were assigned the same
+			return err
+		}
+	}
+	g.metadataHash = s.metadataHash(g.topics)
+	return nil
+}
+
+func fromClassicMember(img *image.Image, g *classicGroup, old *classicMember) (*consumerMember, assignor.Assignment, error) {
+	target := assignor.Assignment{}
+	if len(old.assignment) > 0 { // it may not have synced yet
+		a, err := schema.DecodeAssignment(old.assignment)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(a.UserData) > 0 {
+			return nil, nil, errcode.New(errcode.KindUnsupportedVersion, "what its custom assignor says to its members would be lost")
+		}
+		target = assignmentByID(img, a.Topics)
+	}
+	metadata := old.protocols[0].metadata
+	if g.protocol != nil {
+		metadata = old.metadata(*g.protocol)
+	}
+	subscription, err := schema.DecodeSubscription(metadata)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newConsumerMember(old.memberID).with(func(m *consumerMember) {
+		m.epoch, m.previousEpoch = g.generation, g.generation
+		m.instanceID, m.rackID = old.instanceID, nonEmpty(subscription.Rack)
+		m.rebalanceTimeout = int32(old.rebalanceTimeout.Milliseconds())
+		m.clientID, m.clientHost = old.clientID, old.clientHost
+		m.topics = sortedSet(subscription.Topics)
+		m.assigned = asOwned(target, g.generation)
+		m.classic = &schema.ClassicMemberMetadata{
+			SessionTimeoutMillis: int32(old.sessionTimeout.Milliseconds()), SupportedProtocols: recordProtocols(old.protocols),
+		}
+	}), target, nil
+}
+
+func recordProtocols(protocols []classicProtocol) []schema.ClassicProtocol {
+	out := make([]schema.ClassicProtocol, len(protocols))
+	for i, p := range protocols {
+		out[i] = schema.ClassicProtocol{Name: p.name, Metadata: p.metadata}
+	}
+	return out
+}
+
+// assignmentByID returns the partitions that exist.
+func assignmentByID(img *image.Image, topics []kmsg.ConsumerMemberAssignmentTopic) assignor.Assignment {
+	var out []schema.TopicPartitions
+	for _, t := range topics {
+		if topic := img.Topic(t.Topic); topic != nil {
+			exists := func(p int32) bool { return p >= 0 && int(p) < len(topic.Partitions) }
+			partitions := slices.DeleteFunc(slices.Clone(t.Partitions), func(p int32) bool { return !exists(p) })
+			out = append(out, schema.TopicPartitions{TopicID: topic.ID, Partitions: partitions})
+		}
+	}
+	return asTarget(out)
+}
+
+// creation are the records of a group as it is, but for patterns.
+func (g *consumerGroup) creation() []coordlog.Record {
+	if g.empty() {
+		return nil
+	}
+	var out []coordlog.Record
+	members := g.membersAfter(nil)
+	for _, m := range members {
+		out = append(out, memberRecord(g.groupID, m))
+	}
+	out = append(out, epochRecord(g.groupID, g.epoch, g.metadataHash))
+	for _, m := range members {
+		out = append(out, targetRecord(g.groupID, m.id, g.targets[m.id]))
+	}
+	out = append(out, targetEpochRecord(g.groupID, g.assignmentEpoch, g.assignmentTimestamp))
+	for _, m := range members {
+		out = append(out, currentRecord(g.groupID, m))
+	}
+	return out
+}
+
+// canDowngrade reports whether the group may become a classic one with that many members.
+func (o *consumerOp) canDowngrade(members int) bool {
+	settings := o.s.env.Settings()
+	return members > 0 && members <= settings.MaxSize && settings.MigrationPolicy.downgrades()
+}
+
+// canDowngradeWithout reports whether the group becomes a classic one when these members are gone: only members of the classic
+// protocol are left then.
+func (o *consumerOp) canDowngradeWithout(members []*consumerMember) bool {
+	classic, left := o.g.classicMembers, len(o.g.members)-len(members)
+	for _, m := range members {
+		if m.isClassic() {
+			classic--
+		}
+	}
+	return classic == left && o.canDowngrade(left)
+}
+
+// downgradeWithout makes the group a classic one without these members. The others have to join again.
+func (o *consumerOp) downgradeWithout(gone []*consumerMember) error {
+	var members []*consumerMember
+	var ids []string
+	for _, m := range o.g.membersAfter(nil) {
+		ids = append(ids, m.id)
+		if !slices.Contains(gone, m) {
+			members = append(members, m)
+		}
+	}
+	return o.downgrade(members, ids, "the last member of the consumer protocol is gone")
+}
+
+// downgrade makes the group a classic one of these members, and removes the records of memberIDs. With a reason, the members have to
+// join again.
+func (o *consumerOp) downgrade(members []*consumerMember, memberIDs []string, rebalance string) error {
+	classic, err := o.asClassic(members)
+	if err != nil {
+		return errcode.New(errcode.KindGroupIDNotFound, "downgrade consumer group %s: %w", o.g.groupID, err)
+	}
+	assignments := make(map[string][]byte, len(members))
+	for m := range classic.inOrder() {
+		assignments[m.memberID] = m.assignment
+	}
+	o.add(o.g.tombstonesOf(memberIDs)...)
+	o.add(classicRecord(o.g.groupID, classic.metadata(classic.memberList(), classic.leader, assignments)))
+	if err := o.fx.Append(o.records...); err != nil {
+		return err
+	}
+	for id := range o.g.members {
+		o.cancelTimers(id)
+	}
+	o.note(Event{Kind: ProtocolChanged, Reason: "to classic: only members of the classic protocol are left"})
+	for _, e := range o.events {
+		e.Time, e.Epoch = o.fx.Now(), classic.generation
+		o.s.timelines.add(classic.groupID, e)
+	}
+	o.s.adoptClassic(o.fx, classic, rebalance)
+	return nil
+}
+
+// asClassic returns a classic group of these members, whose generation is the group epoch, and who are assigned their targets.
+func (o *consumerOp) asClassic(members []*consumerMember) (*classicGroup, error) {
+	g := newClassicGroup(o.g.groupID, o.fx.Now().UnixMilli())
+	g.phase, g.generation = classicStable, o.g.epoch
+	for _, m := range members {
+		g.add(&classicMember{
+			memberID: m.id, instanceID: m.instanceID, clientID: m.clientID, clientHost: m.clientHost,
+			rebalanceTimeout: millis(m.rebalanceTimeout), sessionTimeout: millis(m.classic.SessionTimeoutMillis),
+			protocolType: consumerProtocolType, protocols: m.classicProtocols(),
+			assignment: classicAssignment(o.s.env.Image(), m, o.g.targetOf(m)),
+		})
+	}
+	name, ok := selectProtocol(g.memberList())
+	if !ok {
+		return nil, errcode.New(errcode.KindInconsistentGroupProtocol, "its members have no protocol in common")
+	}
+	g.protocol = &name
+	g.topics = g.subscriptions()
+	return g, nil
+}
+
+func (m *consumerMember) classicProtocols() []classicProtocol {
+	out := make([]classicProtocol, len(m.classic.SupportedProtocols))
+	for i, p := range m.classic.SupportedProtocols {
+		out[i] = classicProtocol{name: p.Name, metadata: p.Metadata}
+	}
+	return out
+}
+
+// classicAssignment is an assignment in the form that a member of the classic protocol reads, of the version that it speaks.
+func classicAssignment(img *image.Image, m *consumerMember, a assignor.Assignment) []byte {
+	out := kmsg.NewConsumerMemberAssignment()
+	if metadata := m.classic.SupportedProtocols[0].Metadata; len(metadata) >= 2 {
+		out.Version = min(max(int16(binary.BigEndian.Uint16(metadata)), 0), schema.ConsumerProtocolVersion)
+	}
+	for _, t := range a {
+		if name, ok := img.TopicNames[t.TopicID]; ok {
+			topic := kmsg.NewConsumerMemberAssignmentTopic()
+			topic.Topic, topic.Partitions = name, t.Partitions
+			out.Topics = append(out.Topics, topic)
+		}
+	}
+	return out.AppendTo(nil)
+}

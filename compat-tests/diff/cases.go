@@ -15,6 +15,8 @@ func Cases() []Case {
 		apiVersionsCases(), metadataCases(), createTopicsCases(), deleteTopicsCases(), createPartitionsCases(),
 		produceCases(), idempotenceCases(), fetchCases(), fetchSessionCases(), listOffsetsCases(), epochCases(), producerIDCases(), deleteRecordsCases(),
 		describeConfigsCases(), alterConfigsCases(), incrementalCases(), clusterCases(), controllerCases(), malformedCases(), frameCases(),
+		findCoordinatorCases(), joinGroupCases(), syncGroupCases(), heartbeatCases(), leaveGroupCases(), offsetCommitCases(), offsetFetchCases(), offsetDeleteCases(),
+		groupAdminCases(), consumerHeartbeatCases(),
 	} {
 		all = append(all, list...)
 	}
@@ -31,6 +33,8 @@ type served struct {
 func servedKeys() []served {
 	return []served{
 		{key: 0, low: 3, high: 13}, {key: 1, low: 4, high: 18}, {key: 2, low: 1, high: 11}, {key: 3, low: 0, high: 13},
+		{key: 8, low: 2, high: 10}, {key: 9, low: 1, high: 10}, {key: 10, low: 0, high: 6}, {key: 11, low: 0, high: 9}, {key: 12, low: 0, high: 4}, {key: 13, low: 0, high: 5}, {key: 14, low: 0, high: 5},
+		{key: 15, low: 0, high: 6}, {key: 16, low: 0, high: 5}, {key: 42, low: 0, high: 3}, {key: 47, low: 0, high: 0}, {key: 68, low: 0, high: 1}, {key: 69, low: 0, high: 1},
 		{key: 18, low: 0, high: 5}, {key: 19, low: 2, high: 7}, {key: 20, low: 1, high: 6}, {key: 21, low: 0, high: 2},
 		{key: 22, low: 0, high: 5}, {key: 23, low: 2, high: 4}, {key: 32, low: 1, high: 4}, {key: 33, low: 0, high: 2},
 		{key: 35, low: 1, high: 5}, {key: 37, low: 0, high: 3}, {key: 44, low: 0, high: 1}, {key: 55, low: 0, high: 2},

@@ -49,6 +49,38 @@ func (s *Session) sample(key, version int16) []byte {
 		r.BrokerID = 99
 	case *kmsg.AllocateProducerIDsRequest:
 		r.BrokerID = 99
+	case *kmsg.OffsetCommitRequest:
+		*r = *commitRequest(version, s.Group("missing"), s.Topic("missing"))
+		r.Generation, r.MemberID = 1, "nobody"
+		r.Topics[0].TopicID = unknownID(1)
+	case *kmsg.OffsetFetchRequest:
+		r.Group = s.Group("missing")
+		r.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: s.Topic("missing"), Partitions: []int32{0, 1}}}
+		r.Groups = []kmsg.OffsetFetchRequestGroup{{Group: r.Group, MemberEpoch: -1, Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: s.Topic("missing"), TopicID: unknownID(1), Partitions: []int32{0, 1}}}}}
+	case *kmsg.FindCoordinatorRequest:
+		r.CoordinatorKey, r.CoordinatorKeys = s.Group("missing"), []string{s.Group("missing")}
+	case *kmsg.JoinGroupRequest:
+		*r = *s.classic("m", "missing", version, s.Topic("missing")).joinRequest()
+		r.MemberID = "nobody"
+	case *kmsg.SyncGroupRequest:
+		r.Group, r.MemberID, r.GroupAssignment = s.Group("missing"), "nobody", []kmsg.SyncGroupRequestGroupAssignment{{MemberID: "nobody", MemberAssignment: []byte("x")}}
+	case *kmsg.HeartbeatRequest:
+		r.Group, r.MemberID = s.Group("missing"), "nobody"
+	case *kmsg.LeaveGroupRequest:
+		r.Group, r.MemberID, r.Members = s.Group("missing"), "nobody", []kmsg.LeaveGroupRequestMember{{MemberID: "nobody"}}
+	case *kmsg.DescribeGroupsRequest:
+		r.Groups = []string{s.Group("missing")}
+	case *kmsg.DeleteGroupsRequest:
+		r.Groups = []string{s.Group("missing")}
+	case *kmsg.OffsetDeleteRequest:
+		r.Group = s.Group("missing")
+		r.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: s.Topic("missing"), Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 1}}}}
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		*r = *s.consumer("c", "missing", version, s.Topic("missing")).full()
+		r.MemberEpoch = 1
+		r.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{{TopicID: unknownID(1), Partitions: []int32{0, 1}}}
+	case *kmsg.ConsumerGroupDescribeRequest:
+		r.Groups = []string{s.Group("missing")}
 	case *kmsg.InitProducerIDRequest:
 		r.TransactionTimeoutMillis, r.ProducerID, r.ProducerEpoch = 1000, 5, -1
 	}

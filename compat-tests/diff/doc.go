@@ -11,6 +11,9 @@
 //
 //	cases_*.go    the cases, by API
 //	session.go    one connection and one transcript per case and broker
+//	pending.go    requests that the broker holds until others have acted
+//	group.go      members of groups, of both protocols
+//	brokers.go    what the brokers are started with, and when they are ready
 //	tree.go       a decoded response as a tree of maps
 //	normalise.go  what may differ
 //	records.go    record batches: built for requests, decoded in fetch responses

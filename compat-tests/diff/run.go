@@ -2,6 +2,7 @@ package diff
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -53,7 +54,10 @@ func Run(o Options) (*report.Report, error) {
 		}
 	}
 	began := time.Now()
-	results := runAll(o, cases)
+	if err := errors.Join(ready(o.A), ready(o.B)); err != nil {
+		return nil, err
+	}
+	results, took := runAll(o, cases)
 	meant := 0
 	var rest []Difference
 	for i, c := range cases {
@@ -77,6 +81,9 @@ func Run(o Options) (*report.Report, error) {
 	}
 	if o.Summary {
 		summarise(o.Out, rest)
+	}
+	if o.Verbose {
+		slowest(o.Out, cases, took)
 	}
 	fmt.Fprintf(o.Out, "diff: %d cases, %s against %s, %d differences that are meant, %s\n", len(cases), o.A.Name, o.B.Name, meant, time.Since(began).Round(time.Millisecond))
 	return r, nil
@@ -109,14 +116,19 @@ func describe(ds []Difference) error {
 }
 
 // runAll runs the parallel cases with o.Workers, then the serial ones.
-func runAll(o Options, cases []Case) [][]Difference {
-	results := make([][]Difference, len(cases))
+func runAll(o Options, cases []Case) (results [][]Difference, took []time.Duration) {
+	results, took = make([][]Difference, len(cases)), make([]time.Duration, len(cases))
+	run := func(i int) {
+		began := time.Now()
+		results[i] = runCase(o, cases[i], i)
+		took[i] = time.Since(began)
+	}
 	work := make(chan int)
 	var wg sync.WaitGroup
 	for range max(1, o.Workers) {
 		wg.Go(func() {
 			for i := range work {
-				results[i] = runCase(o, cases[i], i)
+				run(i)
 			}
 		})
 	}
@@ -129,10 +141,22 @@ func runAll(o Options, cases []Case) [][]Difference {
 	wg.Wait()
 	for i, c := range cases {
 		if c.Serial {
-			results[i] = runCase(o, c, i)
+			run(i)
 		}
 	}
-	return results
+	return results, took
+}
+
+// slowest prints which cases took longest.
+func slowest(w io.Writer, cases []Case, took []time.Duration) {
+	order := make([]int, len(cases))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return int(took[b] - took[a]) })
+	for _, i := range order[:min(len(order), 30)] {
+		fmt.Fprintf(w, "diff: %6s %s\n", took[i].Round(time.Millisecond), cases[i].Name)
+	}
 }
 
 // runCase runs one case against both brokers at once.

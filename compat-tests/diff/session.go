@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,15 +46,22 @@ type Session struct {
 	prefix     string // of every topic of this case: the same on both brokers
 	transcript []Entry
 	labels     map[string]string // values of this broker that are replaced in the transcript
+	names      map[string]string // texts that this broker made up (member ids), and what stands for them in the transcript
 	counts     map[string]int    // labels handed out, by kind
-	conns      map[string]net.Conn
+	conns      map[string]*link
 	addr       string
 	conn       string // name of the connection in use
 	correlate  int32
 }
 
+// link is a connection to the broker.
+type link struct {
+	net.Conn
+	r *bufio.Reader
+}
+
 func newSession(t Target, prefix string) *Session {
-	s := &Session{target: t, prefix: prefix, labels: map[string]string{}, counts: map[string]int{}, conns: map[string]net.Conn{}, addr: t.Addr, conn: "main"}
+	s := &Session{target: t, prefix: prefix, labels: map[string]string{}, names: map[string]string{}, counts: map[string]int{}, conns: map[string]*link{}, addr: t.Addr, conn: "main"}
 	return s
 }
 
@@ -84,14 +92,14 @@ func (s *Session) OnController() { s.conn, s.addr = "controller", s.target.Contr
 // OnBroker goes back to the client listener.
 func (s *Session) OnBroker() { s.conn, s.addr = "main", s.target.Addr }
 
-func (s *Session) dial() net.Conn {
+func (s *Session) dial() *link {
 	if c := s.conns[s.conn]; c != nil {
 		return c
 	}
 	c, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
 	s.must(err)
-	s.conns[s.conn] = c
-	return c
+	s.conns[s.conn] = &link{Conn: c, r: bufio.NewReader(c)}
+	return s.conns[s.conn]
 }
 
 func (s *Session) record(step string, tree any) {
@@ -136,11 +144,13 @@ func (s *Session) send(frame []byte) error {
 	return nil
 }
 
-func (s *Session) receive() ([]byte, error) {
+func (s *Session) receive() ([]byte, error) { return s.receiveWithin(answerTimeout) }
+
+func (s *Session) receiveWithin(patience time.Duration) ([]byte, error) {
 	c := s.dial()
-	s.must(c.SetDeadline(time.Now().Add(answerTimeout)))
+	s.must(c.SetDeadline(time.Now().Add(patience)))
 	var size [4]byte
-	if _, err := io.ReadFull(c, size[:]); err != nil {
+	if _, err := io.ReadFull(c.r, size[:]); err != nil {
 		s.hangUp()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, errSilent
@@ -152,7 +162,7 @@ func (s *Session) receive() ([]byte, error) {
 		return nil, fmt.Errorf("answer of %d bytes", n)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(c, b); err != nil {
+	if _, err := io.ReadFull(c.r, b); err != nil {
 		s.hangUp()
 		return nil, errClosed
 	}
@@ -166,10 +176,14 @@ func (s *Session) hangUp() {
 	}
 }
 
-// decode reads the answer to a request: the response header, then the body into resp.
+// decode reads the answer to the latest request: the response header, then the body into resp.
 func (s *Session) decode(payload []byte, resp kmsg.Response, version int16) error {
-	if len(payload) < 4 || int32(binary.BigEndian.Uint32(payload)) != s.correlate {
-		return fmt.Errorf("response header % x does not carry correlation id %d", payload[:min(len(payload), 8)], s.correlate)
+	return decode(payload, resp, version, s.correlate)
+}
+
+func decode(payload []byte, resp kmsg.Response, version int16, correlation int32) error {
+	if len(payload) < 4 || int32(binary.BigEndian.Uint32(payload)) != correlation {
+		return fmt.Errorf("response header % x does not carry correlation id %d", payload[:min(len(payload), 8)], correlation)
 	}
 	body := payload[4:]
 	resp.SetVersion(version)
@@ -310,6 +324,13 @@ func (s *Session) Frame(step string, raw []byte) {
 		return
 	}
 	s.record(step, fmt.Sprintf("% x", payload[:min(len(payload), 6)])) // correlation id and, for ApiVersions, the error code
+}
+
+// Name has a text that this broker made up appear as <name> in the transcript from here on.
+func (s *Session) Name(name, text string) {
+	if text != "" {
+		s.names[text] = "<" + name + ">"
+	}
 }
 
 // Note records a value of the case's own.

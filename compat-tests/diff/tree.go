@@ -3,6 +3,7 @@ package diff
 import (
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"reflect"
 	"sort"
 	"strings"
@@ -13,10 +14,10 @@ import (
 type keyed map[string]any
 
 // identities are the fields that name an element, the first that is there and not empty wins.
-var identities = []string{"ApiKey", "ResourceName", "Topic", "TopicID", "ConfigName", "Name", "Partition", "PartitionIndex", "NodeID", "ReplicaID", "LogDir", "Dir", "BatchIndex", "RelativeOffset", "ProducerID", "Feature"}
+var identities = []string{"ApiKey", "ResourceName", "Group", "MemberID", "InstanceID", "Key", "Topic", "TopicID", "ConfigName", "Name", "Partition", "PartitionIndex", "NodeID", "ReplicaID", "LogDir", "Dir", "BatchIndex", "RelativeOffset", "ProducerID", "Feature"}
 
 // unordered arrays of plain values are sorted.
-var unordered = map[string]bool{}
+var unordered = map[string]bool{"Partitions": true, "SubscribedTopics": true}
 
 // tree turns a decoded message into maps, arrays and plain values, normalised on the way.
 func (s *Session) tree(v any) any { return s.walk(reflect.ValueOf(v), "") }
@@ -90,7 +91,7 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 	for i := range v.Len() {
 		element := s.walk(v.Index(i), field)
 		key := identity(element, i)
-		if s.foreign(field, key) {
+		if s.foreign(v.Type().Elem().Name(), key) {
 			continue
 		}
 		if merged(m[key], element) {
@@ -169,7 +170,7 @@ func (s *Session) walkBytes(v reflect.Value, field string) any {
 		return s.batches(b)
 	}
 	if len(b) > 64 {
-		return fmt.Sprintf("%d bytes", len(b))
+		return fmt.Sprintf("%d bytes, crc %08x", len(b), crc32.Checksum(b, castagnoli))
 	}
 	return hex.EncodeToString(b)
 }

@@ -34,7 +34,7 @@ func runDiff(ctx context.Context, args []string) (int, error) {
 		return errors.Join(errs...)
 	}
 	for i, kind := range []string{*a, *b} {
-		broker, done, err := startBroker(ctx, kind, nil)
+		broker, done, err := startBroker(ctx, kind, diff.Properties())
 		if err != nil {
 			return 0, errors.Join(err, stop())
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	SocketReceiveBufferBytes int32 // -1: the system's
 	RequestTimeout           time.Duration
 
+	Offsets Offsets
+	Groups  Groups
+
 	FetchMaxBytes                int32
 	FetchSessionCacheSlots       int32
 	MaxRequestPartitionSizeLimit int32 // paging of DescribeTopicPartitions
@@ -206,6 +209,7 @@ func (b *builder) node(c *Config) {
 	c.HighWatermarkInterval = b.ms("replica.high.watermark.checkpoint.interval.ms")
 	c.ProducerIDExpirationCheck = b.ms("producer.id.expiration.check.interval.ms")
 
+	c.Offsets = b.offsets()
 	b.admin(c)
 	c.ShutdownTimeout, _ = time.ParseDuration(b.text("dmq.shutdown.timeout"))
 	c.LogFormat, c.LogLevel, c.LogEmoji = b.text("dmq.log.format"), b.text("dmq.log.level"), b.text("dmq.log.emoji")
@@ -224,6 +228,7 @@ func (b *builder) dynamic(c *Config) {
 			c.MaxConnectionsByListener[l.Name] = int32(b.int(listenerPrefix(l.Name) + "max.connections"))
 		}
 	}
+	c.Groups = b.groupCoordinator()
 	c.RecoveryThreadsPerDir = int32(b.int("num.recovery.threads.per.data.dir"))
 	c.ProducerIDExpiration = b.ms("producer.id.expiration.ms")
 }

@@ -41,6 +41,7 @@ func (b *builder) constraints() {
 	b.perIP()
 	b.cordoned()
 	b.groups()
+	b.sessions()
 }
 
 // require notes a fault unless ok.
@@ -98,6 +99,18 @@ func (b *builder) groups() {
 			b.requirePlain(p.Synonym, which != "min" || value >= limit, fmt.Sprintf("%s must be greater than or equal to %s", p.Synonym, bound))
 			b.requirePlain(p.Synonym, which != "max" || value <= limit, fmt.Sprintf("%s must be less than or equal to %s", p.Synonym, bound))
 		}
+	}
+}
+
+// sessions has members report more than once in a session, and the assignors be those that there are.
+func (b *builder) sessions() {
+	for _, kind := range []string{"consumer", "share", "streams"} {
+		interval, session := "group."+kind+".heartbeat.interval.ms", "group."+kind+".session.timeout.ms"
+		b.requirePlain(interval, b.int(interval) < b.int(session), interval+" must be less than "+session)
+	}
+	for _, name := range b.list("group.consumer.assignors") {
+		b.requirePlain("group.consumer.assignors", slices.Contains(servedAssignors, name),
+			name+" is not an assignor of consumer groups. Known are "+strings.Join(servedAssignors, " and ")+".")
 	}
 }
 

@@ -41,10 +41,10 @@ func metricRows() []row {
 // groupRows is the properties of one group; an unset one falls back to the broker property of groupSynonyms.
 func groupRows() []row {
 	return []row{
-		{"consumer.assignment.interval.ms", tInt, "1000", Medium, ClusterWide, atLeast(0), off, "group.consumer.assignment.interval.ms for this group."},
-		{"consumer.assignor.offload.enable", tBool, "true", Medium, ClusterWide, anything(), internal, "group.consumer.assignor.offload.enable for this group."},
-		{"consumer.heartbeat.interval.ms", tInt, "5000", Medium, ClusterWide, atLeast(1), off, "group.consumer.heartbeat.interval.ms for this group."},
-		{"consumer.session.timeout.ms", tInt, "45000", Medium, ClusterWide, atLeast(1), off, "group.consumer.session.timeout.ms for this group."},
+		{"consumer.assignment.interval.ms", tInt, "1000", Medium, ClusterWide, atLeast(0), on, "group.consumer.assignment.interval.ms for this group."},
+		{"consumer.assignor.offload.enable", tBool, "true", Medium, ClusterWide, anything(), testing, "group.consumer.assignor.offload.enable for this group."},
+		{"consumer.heartbeat.interval.ms", tInt, "5000", Medium, ClusterWide, atLeast(1), on, "group.consumer.heartbeat.interval.ms for this group."},
+		{"consumer.session.timeout.ms", tInt, "45000", Medium, ClusterWide, atLeast(1), on, "group.consumer.session.timeout.ms for this group."},
 		{"errors.deadletterqueue.copy.record.enable", tBool, "false", Medium, ClusterWide, anything(), off, "Whether undeliverable records are copied whole or only described."},
 		{"errors.deadletterqueue.topic.name", tString, "", Medium, ClusterWide, anything(), off, "The topic for this group's undeliverable records."},
 		{"share.assignment.interval.ms", tInt, "1000", Medium, ClusterWide, atLeast(0), off, "group.share.assignment.interval.ms for this group."},

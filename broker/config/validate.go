@@ -229,7 +229,21 @@ func (c *Config) ValidateGroup(overrides map[string]string, d Dynamic) error {
 			return badConfig(err)
 		}
 	}
+	for _, kind := range []string{"consumer", "share", "streams"} {
+		session, interval := kind+".session.timeout.ms", kind+".heartbeat.interval.ms"
+		if c.groupInt(merged, overrides, session) <= c.groupInt(merged, overrides, interval) {
+			return badConfig(fmt.Errorf("%s must be greater than %s", session, interval))
+		}
+	}
 	return nil
+}
+
+// groupInt is a number of one group: its own, or the broker's.
+func (c *Config) groupInt(merged, overrides map[string]string, name string) int64 {
+	if n, ok := c.groupValue(overrides, name).(int64); ok {
+		return n
+	}
+	return c.intOf(merged, groupSynonym(name))
 }
 
 // groupBounds holds a group's value against the broker's minimum and maximum for it.

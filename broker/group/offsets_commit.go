@@ -22,7 +22,7 @@ import (
 //   - v9 is for members of consumer groups (KIP-848), who may not use less. It also says GROUP_ID_NOT_FOUND instead of
 //     ILLEGAL_GENERATION.
 func (s *State) OffsetCommit(fx coordlog.Effects, c Caller, req *kmsg.OffsetCommitRequest, reply func(*kmsg.OffsetCommitResponse)) {
-	resp := s.commitResponse(req)
+	resp := commitResponse(req)
 	if err := s.commitOffsets(fx, c, req, resp); err != nil {
 		failCommit(resp, err)
 	}
@@ -30,7 +30,7 @@ func (s *State) OffsetCommit(fx coordlog.Effects, c Caller, req *kmsg.OffsetComm
 }
 
 // commitResponse returns an answer with all partitions of the request and no error.
-func (s *State) commitResponse(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+func commitResponse(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	for i := range req.Topics {

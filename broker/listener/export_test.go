@@ -18,3 +18,6 @@ func AliasingKeys() (keys []int16) {
 	}
 	return keys
 }
+
+// JavaHost exports javaHost.
+var JavaHost = javaHost

@@ -59,6 +59,7 @@ type ConnInfo struct {
 	ListenerName          string
 	Scope                 protocol.Scope
 	LocalAddr, RemoteAddr net.Addr
+	ClientHost            string // RemoteAddr without its port, as Java writes addresses: /127.0.0.1
 	Principal             string // AnonymousPrincipal without authentication
 	ClientSoftwareName    string // from ApiVersions (KIP-511), else "unknown"
 	ClientSoftwareVersion string

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -299,7 +300,7 @@ func (s *Server) register(c *conn) error {
 	local, remote := c.nc.LocalAddr(), c.nc.RemoteAddr()
 	c.info = ConnInfo{
 		ID:           fmt.Sprintf("%s-%s-%d", local, remote, c.index),
-		ListenerName: s.o.Name, Scope: s.o.Scope, LocalAddr: local, RemoteAddr: remote,
+		ListenerName: s.o.Name, Scope: s.o.Scope, LocalAddr: local, RemoteAddr: remote, ClientHost: javaHost(remote),
 		Principal: AnonymousPrincipal, ClientSoftwareName: "unknown", ClientSoftwareVersion: "unknown",
 	}
 	s.wg.Add(1)
@@ -346,6 +347,27 @@ func ipOf(a net.Addr) (netip.Addr, bool) {
 	}
 	ip, ok := netip.AddrFromSlice(t.IP)
 	return ip.Unmap(), ok
+}
+
+// javaHost writes an address as Java's InetAddress does: after a slash, and IPv6 in eight groups without abbreviation.
+func javaHost(a net.Addr) string {
+	ip, ok := ipOf(a)
+	if !ok {
+		return "/" + a.String()
+	}
+	if ip.Is4() {
+		return "/" + ip.String()
+	}
+	b := ip.As16()
+	out := make([]byte, 0, 48)
+	for i := 0; i < len(b); i += 2 {
+		sep := byte(':')
+		if i == 0 {
+			sep = '/'
+		}
+		out = strconv.AppendUint(append(out, sep), uint64(b[i])<<8|uint64(b[i+1]), 16)
+	}
+	return string(out)
 }
 
 // snapshot lists the connections in the memory of an earlier list.

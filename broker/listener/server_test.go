@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -489,7 +490,27 @@ func TestServer_Handshake(t *testing.T) {
 }
 
 func TestAliasingKeys(t *testing.T) {
-	if d := cmp.Diff([]int16{0}, listener.AliasingKeys()); d != "" {
+	keys := listener.AliasingKeys()
+	slices.Sort(keys)
+	if d := cmp.Diff([]int16{0, 11, 14}, keys); d != "" { // Produce; the metadata and assignments of JoinGroup and SyncGroup
 		t.Errorf("requests that carry bytes (-want +got):\n%s", d)
+	}
+}
+
+func TestConnInfo_ClientHost(t *testing.T) {
+	for _, tt := range []struct{ addr, want string }{
+		{"127.0.0.1:9092", "/127.0.0.1"},
+		{"[::1]:9092", "/0:0:0:0:0:0:0:1"},
+		{"[2001:db8::a:1]:1", "/2001:db8:0:0:0:0:a:1"},
+		{"[::ffff:10.0.0.1]:1", "/10.0.0.1"},
+	} {
+		addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(tt.addr))
+		if got := listener.JavaHost(addr); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.addr, got, tt.want)
+		}
+	}
+	c, _ := net.Pipe()
+	if got := listener.JavaHost(c.RemoteAddr()); got != "/pipe" {
+		t.Errorf("a pipe: got %s", got)
 	}
 }

@@ -9,6 +9,9 @@ const (
 	maxMetadataVersion = 33
 )
 
+// groupVersion is the feature of consumer groups (KIP-848): level 1 serves them.
+const groupVersion = "group.version"
+
 // features are the levels this node supports: only of what it serves.
 func features() map[string]image.FeatureRange {
 	return map[string]image.FeatureRange{metadataVersion: {Min: minMetadataVersion, Max: maxMetadataVersion}}

@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/group"
+	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -134,12 +137,21 @@ func TestLifecycle_NothingButStopWhileStopping(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := &node{life: l, stopBeats: spawn(t.Context(), l.run), logger: l.logger, props: props}
+		n := &node{life: l, stopBeats: spawn(t.Context(), l.run), logger: l.logger, props: props, groups: idleGroups(props)}
 		if err := n.shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := f.log(), "RB"+strings.Repeat("S", 101); got != want {
 			t.Errorf("asked %q, want %q", got, want)
 		}
+	})
+}
+
+// idleGroups is a coordinator that leads nothing.
+func idleGroups(props *config.Config) *group.Coordinator {
+	n := &node{props: props}
+	return group.NewCoordinator(group.Options{
+		Image: image.Empty, Logger: slog.New(slog.DiscardHandler), Settings: n.groupSettings, GroupSettings: n.consumerGroupSettings,
+		MaxBatchBytes: func(*image.Image) int { return 1 << 20 }, KeepBytes: func(*image.Image) int { return 1 << 20 },
 	})
 }

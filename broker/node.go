@@ -17,6 +17,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetchsession"
+	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/handler"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/metrics"
@@ -50,6 +51,7 @@ type node struct {
 	control          *controller.Controller
 	logs             *logdir.Manager
 	replicas         atomic.Pointer[replica.Manager]
+	groups           *group.Coordinator
 	handler          *handler.Handler
 	controllerServer *listener.Server
 	clients          []*listener.Server // in the order of the configuration, never empty
@@ -78,6 +80,7 @@ func startNode(ctx context.Context, cfg Config, props *config.Config, stopped fu
 		n.startController,
 		n.openLogs,
 		n.startReplicas,
+		n.startCoordinators,
 		n.startServers,
 		n.join,
 	} {
@@ -351,6 +354,7 @@ func (n *node) startServers(_, _ context.Context) error {
 			BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
 			Topics:      n.topics,
 		},
+		Groups: n.groups,
 	})
 	gate := listener.NewGate(0)
 	for _, l := range n.props.Listeners {
@@ -485,6 +489,7 @@ func (n *node) shutdown(ctx context.Context) error {
 		errs = append(errs, n.life.controlledShutdown(bounded))
 		cancel()
 	}
+	n.groups.Resign() // members that wait for each other would hold their connections up
 	var draining sync.WaitGroup
 	drained := make([]error, len(n.clients))
 	for i, s := range n.clients {

@@ -54,6 +54,10 @@ func check(t *testing.T, file, name, want string) {
 // every version of every key to both brokers, and these clients use it.
 var proofs = map[int16]string{
 	0: "every client", 1: "every client", 2: "every client", 3: "every client", 18: "every client",
+	8: "every client with groups", 9: "every client with groups", 10: "every client with groups", 11: "every client with groups",
+	12: "every client with groups", 13: "every client with groups", 14: "every client with groups",
+	15: "kafka-consumer-groups, Java Admin", 16: "kafka-consumer-groups, Java Admin", 42: "kafka-consumer-groups --delete",
+	47: "kafka-consumer-groups --delete-offsets",
 	19: "kafka-topics, every client", 20: "kafka-topics, Java Admin, kadm", 21: "kafka-delete-records, kadm",
 	22: "idempotent producers of every client", 23: "Java consumer, franz-go",
 	32: "kafka-configs, Java Admin", 33: "differential harness", 35: "kafka-log-dirs", 37: "kafka-topics --alter",

@@ -31,7 +31,7 @@ type Leader interface {
 	Leader() (id protocol.NodeID, term int64, ok bool)
 }
 
-// Deps is what the handlers need of the other rooms. The data fields may be nil on a node without the broker role.
+// Deps is what the handlers need of the other rooms. Data and Groups may be nil on a node without the broker role.
 type Deps struct {
 	NodeID     protocol.NodeID
 	Config     *config.Config
@@ -42,6 +42,7 @@ type Deps struct {
 	Features   map[string]image.FeatureRange // levels this node supports
 	Logger     *slog.Logger
 	Data       Data
+	Groups     Groups
 }
 
 // Handler dispatches requests to the handler of their API key.
@@ -56,6 +57,7 @@ type Handler struct {
 	logger         *slog.Logger
 	requestTimeout time.Duration // for requests that carry no timeout of their own
 	data           *dataHandler
+	groups         *groupHandler
 
 	apis map[int16]serveFunc
 }
@@ -70,6 +72,7 @@ func New(d Deps) *Handler {
 		requestTimeout: 30 * time.Second,
 	}
 	h.data = newDataHandler(h, d.Data)
+	h.groups = &groupHandler{h: h, groups: d.Groups}
 	h.apis = h.table()
 	return h
 }
@@ -96,6 +99,7 @@ func (h *Handler) table() map[int16]serveFunc {
 		key(kmsg.AllocateProducerIDs):     h.forward,
 	}
 	h.data.register(t)
+	h.groups.register(t)
 	return t
 }
 

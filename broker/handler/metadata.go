@@ -10,13 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// autoCreateWait is how long a Metadata request waits for the topics that it creates. Within it the answer already
-// describes them; past it the client hears UNKNOWN_TOPIC_OR_PARTITION and asks again, as it does with Apache Kafka.
+// autoCreateWait is how long a Metadata or FindCoordinator request waits for the topics that it creates. Within it the answer
+// already knows them; past it the client hears UNKNOWN_TOPIC_OR_PARTITION or COORDINATOR_NOT_AVAILABLE and asks again, as it
+// does with Apache Kafka.
 const autoCreateWait = 250 * time.Millisecond
 
 // serveMetadata answers Metadata from the image at hand.
@@ -47,7 +49,7 @@ func (h *Handler) serveMetadata(ctx context.Context, r *listener.Request, req *k
 		return metadataError(req, kerr.InvalidRequest.Code)
 	}
 	if !all && h.config.AutoCreateTopics && (req.AllowAutoTopicCreation || req.Version < 4) {
-		img = h.autoCreate(ctx, img, names)
+		img = h.createTopics(ctx, names)
 	}
 
 	for _, id := range unknownIDs {
@@ -123,20 +125,17 @@ func sortedTopics(img *image.Image) []string {
 	return names
 }
 
-// autoCreate asks the controller for the missing topics with valid names and returns the image to answer from.
-func (h *Handler) autoCreate(ctx context.Context, img *image.Image, names []string) *image.Image {
+// createTopics has the controller create the missing topics with valid names and returns the image to go on with. Of internal
+// topics it creates those whose coordinator is served.
+func (h *Handler) createTopics(ctx context.Context, names []string) *image.Image {
+	img := h.images.Image()
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version = 7
 	create.TimeoutMillis = int32(h.requestTimeout / time.Millisecond)
 	for _, name := range names {
-		if img.Topic(name) != nil || protocol.ValidateTopicName(name) != nil || isInternal(name) {
-			continue
+		if img.Topic(name) == nil && protocol.ValidateTopicName(name) == nil && (!isInternal(name) || name == group.Topic) {
+			create.Topics = append(create.Topics, h.creatableTopic(name))
 		}
-		t := kmsg.NewCreateTopicsRequestTopic()
-		t.Topic = name
-		t.NumPartitions = -1
-		t.ReplicationFactor = -1
-		create.Topics = append(create.Topics, t)
 	}
 	if len(create.Topics) == 0 {
 		return img
@@ -273,7 +272,7 @@ func nodeIDs(ids []protocol.NodeID) []int32 {
 // isInternal reports whether the topic belongs to a coordinator.
 func isInternal(name string) bool {
 	return strings.HasPrefix(name, "__") &&
-		(name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state")
+		(name == group.Topic || name == "__transaction_state" || name == "__share_group_state")
 }
 
 // metadataError is the answer to a Metadata request that breaks the protocol's rules: every topic carries the code.

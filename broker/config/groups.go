@@ -32,11 +32,11 @@ type Groups struct {
 	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
 	MaxSize               int           // group.max.size
 
-	Consumer         ConsumerGroup
-	ConsumerMaxSize  int           // group.consumer.max.size
-	Assignors        []string      // group.consumer.assignors
-	MigrationPolicy  string        // group.consumer.migration.policy, in lower case
-	RegexRefresh     time.Duration // group.consumer.regex.refresh.interval.ms
+	Consumer        ConsumerGroup
+	ConsumerMaxSize int           // group.consumer.max.size
+	Assignors       []string      // group.consumer.assignors
+	MigrationPolicy string        // group.consumer.migration.policy, in lower case
+	RegexRefresh    time.Duration // group.consumer.regex.refresh.interval.ms
 
 	consumerMin, consumerMax ConsumerGroup // what a group may set: group.consumer.min.* and max.*
 }

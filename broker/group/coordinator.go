@@ -29,8 +29,8 @@ type Options struct {
 	// What follows is worked out anew when the cluster's configuration or features change.
 	Settings      func(*image.Image) Settings
 	GroupSettings func(*image.Image) map[string]ConsumerSettings // of the groups that have settings of their own
-	MaxBatchBytes func(*image.Image) int // of the topic
-	KeepBytes     func(*image.Image) int // group.coordinator.cached.buffer.max.bytes
+	MaxBatchBytes func(*image.Image) int                         // of the topic
+	KeepBytes     func(*image.Image) int                         // group.coordinator.cached.buffer.max.bytes
 
 	Partitions    int            // offsets.topic.num.partitions, while there is no topic
 	Codec         compress.Codec // offsets.topic.compression.codec

@@ -77,6 +77,10 @@ func refuseCommits(img *image.Image, req *kmsg.OffsetCommitRequest) (refused []k
 // mergeCommits puts answers behind others, the partitions of one topic together, as Kafka does.
 func mergeCommits(into, more []kmsg.OffsetCommitResponseTopic) []kmsg.OffsetCommitResponseTopic {
 	return mergeTopics(append(into, more...),
-		func(t *kmsg.OffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, protocol.TopicID(t.TopicID)} },
-		func(into, from *kmsg.OffsetCommitResponseTopic) { into.Partitions = append(into.Partitions, from.Partitions...) })
+		func(t *kmsg.OffsetCommitResponseTopic) topicKey {
+			return topicKey{t.Topic, protocol.TopicID(t.TopicID)}
+		},
+		func(into, from *kmsg.OffsetCommitResponseTopic) {
+			into.Partitions = append(into.Partitions, from.Partitions...)
+		})
 }

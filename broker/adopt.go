@@ -34,8 +34,7 @@ func (n *node) bootstrapRecords(ctx context.Context) ([]metadata.Record, error) 
 			n.logger.WarnContext(ctx, "adopted topics from their folders: retention and cleaning are off for them until set (dmq topic config set)",
 				slog.String("event", "adopt.folders"), slog.Int("partitions", len(found)))
 		}
-		records = append([]metadata.Record{&metadata.FeatureLevelRecord{Name: metadataVersion, Level: maxMetadataVersion}},
-			adoptFolders(found, n.props.NodeID)...)
+		records = append(firstFeatures(), adoptFolders(found, n.props.NodeID)...)
 	}
 	for _, r := range records {
 		if t, ok := r.(*metadata.TopicRecord); ok {

@@ -29,6 +29,9 @@ func (n *node) importKafka(ctx context.Context) ([]metadata.Record, error) {
 			return nil, err
 		}
 		n.reportImport(ctx, path, res)
+		if level := min(res.Features[groupVersion], features()[groupVersion].Max); level > 0 {
+			res.Records = append(res.Records, &metadata.FeatureLevelRecord{Name: groupVersion, Level: level})
+		}
 		return res.Records, nil
 	}
 	return nil, nil

@@ -58,6 +58,7 @@ var proofs = map[int16]string{
 	12: "every client with groups", 13: "every client with groups", 14: "every client with groups",
 	15: "kafka-consumer-groups, Java Admin", 16: "kafka-consumer-groups, Java Admin", 42: "kafka-consumer-groups --delete",
 	47: "kafka-consumer-groups --delete-offsets",
+	68: "Java consumer, franz-go, librdkafka", 69: "kafka-consumer-groups, Java Admin",
 	19: "kafka-topics, every client", 20: "kafka-topics, Java Admin, kadm", 21: "kafka-delete-records, kadm",
 	22: "idempotent producers of every client", 23: "Java consumer, franz-go",
 	32: "kafka-configs, Java Admin", 33: "differential harness", 35: "kafka-log-dirs", 37: "kafka-topics --alter",

@@ -68,6 +68,8 @@ var served = [...]API{
 	{Key: 63, Name: "BrokerHeartbeat", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 64, Name: "UnregisterBroker", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
 	{Key: 67, Name: "AllocateProducerIds", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
+	{Key: 68, Name: "ConsumerGroupHeartbeat", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
+	{Key: 69, Name: "ConsumerGroupDescribe", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 74, Name: "ListConfigResources", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 75, Name: "DescribeTopicPartitions", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 }

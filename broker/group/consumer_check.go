@@ -13,7 +13,7 @@ import (
 const ownMemberIDVersion = 1
 
 // checkHeartbeat says what is wrong with a request, whatever the state of its group.
-func (s *State) checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest) error {
+func checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, settings Settings) error {
 	blank := func(v string) bool { return strings.TrimSpace(v) == "" }
 	blankOrNull := func(v *string) bool { return v != nil && blank(*v) }
 	needsID := req.Version >= ownMemberIDVersion || req.MemberEpoch > joinEpoch || req.MemberEpoch == leaveEpoch
@@ -42,7 +42,7 @@ func (s *State) checkHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest) error {
 	if problem != "" {
 		return errcode.New(errcode.KindInvalidRequest, "%s", problem)
 	}
-	if assignors := s.env.Settings().Assignors; req.ServerAssignor != nil && !slices.Contains(assignors, *req.ServerAssignor) {
+	if assignors := settings.Assignors; req.ServerAssignor != nil && !slices.Contains(assignors, *req.ServerAssignor) {
 		return errcode.New(errcode.KindUnsupportedAssignor, "there is no assignor %s; there are %s", *req.ServerAssignor, strings.Join(assignors, ", "))
 	}
 	return nil

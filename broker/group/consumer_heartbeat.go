@@ -17,7 +17,7 @@ import (
 //
 // Version 1 has subscriptions to patterns, and member ids made by the client (KIP-1082).
 func (s *State) ConsumerGroupHeartbeat(fx coordlog.Effects, c Caller, req *kmsg.ConsumerGroupHeartbeatRequest, reply func(*kmsg.ConsumerGroupHeartbeatResponse)) {
-	err := s.checkHeartbeat(req)
+	err := checkHeartbeat(req, s.env.Settings())
 	if err == nil {
 		if req.MemberEpoch < joinEpoch {
 			err = s.consumerLeave(fx, req, reply)

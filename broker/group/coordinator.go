@@ -120,6 +120,9 @@ func (c *Coordinator) Publish(d *image.Delta) {
 			}
 		})
 	}
+	if len(d.DeletedTopics) > 0 || len(d.ChangedTopics) > 0 {
+		c.runtime.Post(func(fx coordlog.Effects, s *State) { s.MetadataChanged(fx, d) })
+	}
 }
 
 // Resign stops coordinating so that a broker that stops can answer what it was asked (coordlog.Runtime.Resign).
@@ -231,6 +234,33 @@ func (c *Coordinator) LeaveGroup(who Caller, req *kmsg.LeaveGroupRequest, reply 
 		s.LeaveGroup(fx, who, req, reply)
 	}, func(err error) *kmsg.LeaveGroupResponse { return refused(errcode.KindOf(err)) }, reply)
 }
+
+// ConsumerGroupHeartbeat is all that a member of a consumer group asks and says (KIP-848). It is UNSUPPORTED_VERSION while the
+// cluster's group.version is 0.
+func (c *Coordinator) ConsumerGroupHeartbeat(who Caller, req *kmsg.ConsumerGroupHeartbeatRequest, reply func(*kmsg.ConsumerGroupHeartbeatResponse)) {
+	refused := func(err error) *kmsg.ConsumerGroupHeartbeatResponse {
+		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+		resp.ErrorCode, resp.ErrorMessage = failure(err)
+		return resp
+	}
+	settings := c.current.Load().settings
+	if !settings.ConsumerGroupsServed {
+		resp := refused(errNotServed)
+		resp.ErrorMessage = nil
+		reply(resp)
+		return
+	}
+	if err := checkHeartbeat(req, settings); err != nil {
+		reply(refused(err))
+		return
+	}
+	submit(c, req.Group, func(fx coordlog.Effects, s *State, reply func(*kmsg.ConsumerGroupHeartbeatResponse)) {
+		s.ConsumerGroupHeartbeat(fx, who, req, reply)
+	}, refused, reply)
+}
+
+// errNotServed is the answer about consumer groups while the cluster's group.version is 0.
+var errNotServed = &errcode.Error{Kind: errcode.KindUnsupportedVersion}
 
 // OffsetCommit commits offsets. All topics and partitions that the request names exist; see State.OffsetCommit.
 func (c *Coordinator) OffsetCommit(who Caller, req *kmsg.OffsetCommitRequest, reply func(*kmsg.OffsetCommitResponse)) {

@@ -78,6 +78,28 @@ func (c *Coordinator) DescribeGroups(version int16, groupIDs []string, reply fun
 	}, reply)
 }
 
+// ConsumerGroupDescribe describes consumer groups, in the order of the request.
+func (c *Coordinator) ConsumerGroupDescribe(version int16, groupIDs []string, reply func([]kmsg.ConsumerGroupDescribeResponseGroup)) {
+	served := c.current.Load().settings.ConsumerGroupsServed
+	gather(len(groupIDs), func(i int, reply func(kmsg.ConsumerGroupDescribeResponseGroup)) {
+		refused := func(err error) kmsg.ConsumerGroupDescribeResponseGroup {
+			resp := kmsg.NewConsumerGroupDescribeResponseGroup()
+			resp.Group, resp.ErrorCode = groupIDs[i], errcode.Of(err)
+			return resp
+		}
+		switch {
+		case !served:
+			reply(refused(errNotServed))
+		case groupIDs[i] == "":
+			reply(refused(&errcode.Error{Kind: errcode.KindInvalidGroupID}))
+		default:
+			submit(c, groupIDs[i], func(fx coordlog.Effects, s *State, reply func(kmsg.ConsumerGroupDescribeResponseGroup)) {
+				s.ConsumerGroupDescribe(fx, version, groupIDs[i], reply)
+			}, refused, reply)
+		}
+	}, reply)
+}
+
 // DeleteGroups removes groups that have no members, with their offsets, in the order of the request.
 func (c *Coordinator) DeleteGroups(who Caller, groupIDs []string, reply func([]kmsg.DeleteGroupsResponseGroup)) {
 	gather(len(groupIDs), func(i int, reply func(kmsg.DeleteGroupsResponseGroup)) {
@@ -91,9 +113,36 @@ func (c *Coordinator) DeleteGroups(who Caller, groupIDs []string, reply func([]k
 	}, reply)
 }
 
+// Ask asks every partition that is coordinated here, and returns the answers of those that are loaded.
+func Ask[R any](ctx context.Context, c *Coordinator, question func(s *State) R) ([]R, error) {
+	partitions := c.runtime.Partitions()
+	done := make(chan []*R, 1)
+	gather(len(partitions), func(i int, reply func(*R)) {
+		coordlog.Submit(c.runtime, partitions[i], func(_ coordlog.Effects, s *State, reply func(*R)) {
+			answer := question(s)
+			reply(&answer)
+		}, func(answer *R, _ error) { reply(answer) })
+	}, func(answers []*R) { done <- answers })
+	select {
+	case answers := <-done:
+		out := make([]R, 0, len(answers))
+		for _, a := range answers {
+			if a != nil {
+				out = append(out, *a)
+			}
+		}
+		return out, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// AskGroup asks the partition of one group. The error carries a kind.
+func AskGroup[R any](ctx context.Context, c *Coordinator, groupID string, question func(s *State) R) (R, error) {
+	return coordlog.Call(ctx, c.runtime, c.Partition(groupID), func(_ coordlog.Effects, s *State, reply func(R)) { reply(question(s)) })
+}
+
 // Timeline returns what this coordinator remembers of a group, the oldest event first. The error carries a kind.
 func (c *Coordinator) Timeline(ctx context.Context, groupID string) ([]Event, error) {
-	return coordlog.Call(ctx, c.runtime, c.Partition(groupID), func(_ coordlog.Effects, s *State, reply func([]Event)) {
-		reply(s.Timeline(groupID))
-	})
+	return AskGroup(ctx, c, groupID, func(s *State) []Event { return s.Timeline(groupID) })
 }

@@ -18,11 +18,13 @@ type Groups interface {
 	SyncGroup(who group.Caller, req *kmsg.SyncGroupRequest, reply func(*kmsg.SyncGroupResponse))
 	Heartbeat(who group.Caller, req *kmsg.HeartbeatRequest, reply func(*kmsg.HeartbeatResponse))
 	LeaveGroup(who group.Caller, req *kmsg.LeaveGroupRequest, reply func(*kmsg.LeaveGroupResponse))
+	ConsumerGroupHeartbeat(who group.Caller, req *kmsg.ConsumerGroupHeartbeatRequest, reply func(*kmsg.ConsumerGroupHeartbeatResponse))
 	OffsetCommit(who group.Caller, req *kmsg.OffsetCommitRequest, reply func(*kmsg.OffsetCommitResponse))
 	OffsetFetch(g *kmsg.OffsetFetchRequestGroup, requireStable bool, reply func(kmsg.OffsetFetchResponseGroup))
 	OffsetDelete(req *kmsg.OffsetDeleteRequest, reply func(*kmsg.OffsetDeleteResponse))
 	ListGroups(req *kmsg.ListGroupsRequest, reply func(*kmsg.ListGroupsResponse))
 	DescribeGroups(version int16, groupIDs []string, reply func([]kmsg.DescribeGroupsResponseGroup))
+	ConsumerGroupDescribe(version int16, groupIDs []string, reply func([]kmsg.ConsumerGroupDescribeResponseGroup))
 	DeleteGroups(who group.Caller, groupIDs []string, reply func([]kmsg.DeleteGroupsResponseGroup))
 }
 
@@ -48,6 +50,8 @@ func (g *groupHandler) register(t map[int16]serveFunc) {
 	t[key(kmsg.OffsetDelete)] = promised(g.serveOffsetDelete)
 	t[key(kmsg.ListGroups)] = promised(g.serveListGroups)
 	t[key(kmsg.DescribeGroups)] = promised(g.serveDescribeGroups)
+	t[key(kmsg.ConsumerGroupHeartbeat)] = promised(g.serveConsumerGroupHeartbeat)
+	t[key(kmsg.ConsumerGroupDescribe)] = promised(g.serveConsumerGroupDescribe)
 	t[key(kmsg.DeleteGroups)] = promised(g.serveDeleteGroups)
 }
 

@@ -7,8 +7,8 @@
 // It owns the set of shards and their timers. The machines belong to group and txn. Handlers call Submit from connection
 // goroutines; the metadata log calls Publish on its apply goroutine.
 //
-// Life: New → Publish … → Resign → Close. A shard: leadership begins → loading (operations are refused with
-// COORDINATOR_LOAD_IN_PROGRESS) → active → leadership ends, or an append fails. Then everything that waits is answered with an
+// Life: New → Publish … → Resign → Close. A shard: leadership begins → loading (operations wait for a moment, then they are
+// refused with COORDINATOR_LOAD_IN_PROGRESS) → active → leadership ends, or an append fails. Then everything that waits is answered with an
 // error that clients repeat, the machine is thrown away, and, where this broker still leads, built anew from the log. While
 // the log cannot be read, operations are refused with NOT_COORDINATOR.
 //

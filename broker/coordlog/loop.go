@@ -52,7 +52,12 @@ func (s *shard) hasResigned() bool {
 
 // load builds a machine and takes operations from then on. It reports whether it does.
 func (s *shard) load() bool {
+	s.mu.Lock()
+	s.patient = s.core.patience > 0 && s.state != resigned
+	s.mu.Unlock()
+	patience := time.AfterFunc(s.core.patience, s.losePatience)
 	m, end, err := s.build()
+	patience.Stop()
 	s.mu.Lock()
 	defer s.leave()
 	switch {
@@ -64,12 +69,14 @@ func (s *shard) load() bool {
 			s.core.logger.Warn("load", slog.String("event", "coordinator.load.failed"), s.attr(), slog.Any("err", err))
 		}
 		s.state = failed
+		s.failEarly(errNotCoordinator)
 		return false
 	}
 	s.machine, s.state = m, active
 	s.log.end, s.log.committed = end, end
 	s.timers = newTimers(s.signal)
 	s.do(m.Loaded)
+	s.admitEarly()
 	return true
 }
 

@@ -37,6 +37,7 @@ type Options[M Machine] struct {
 	KeepBytes     func() int     // batch buffers up to that size are kept for reuse; nil: 1 MiB
 	LoadBytes     int            // read at a time while loading; 0: 1 MiB
 	Loads         int            // partitions that load at the same time; 0: 4
+	Patience      time.Duration  // how long operations wait for a partition that begins to load, before they are refused
 	Background    int            // goroutines for the work of Effects.Go; 0: 2
 }
 
@@ -55,6 +56,7 @@ type core struct {
 	codec         compress.Codec
 	appendTimeout time.Duration
 	loadBytes     int
+	patience      time.Duration
 
 	loads      chan struct{} // holds a token for each partition that loads
 	background chan struct{} // holds a token for each work of Effects.Go that runs
@@ -81,6 +83,7 @@ func New[M Machine](o Options[M]) *Runtime[M] {
 		newMachine:    func(partition int32) Machine { return o.New(partition) },
 		maxBatchBytes: o.MaxBatchBytes, keepBytes: o.KeepBytes, codec: o.Codec, appendTimeout: o.AppendTimeout,
 		loadBytes:  cmp.Or(o.LoadBytes, 1<<20),
+		patience:   o.Patience,
 		loads:      make(chan struct{}, cmp.Or(o.Loads, 4)),
 		background: make(chan struct{}, cmp.Or(o.Background, 2)),
 		quit:       make(chan struct{}),

@@ -160,6 +160,55 @@ func TestLoad_RefusesUntilItIsDone(t *testing.T) {
 	}
 }
 
+// Who comes early is served when the machine is there, or refused when that takes too long.
+func TestLoad_OperationsWaitForALittle(t *testing.T) {
+	patience := time.Hour
+	w := newWorld(t, func(o *coordlog.Options[*store]) { o.Patience = patience })
+	p := w.logs.of(0)
+	gate := make(chan struct{})
+	p.set(func(p *fakeLog) {
+		p.reading = gate
+		p.add(encode(1))
+		p.committed = p.end
+	})
+	w.lead(1)
+	first, second := w.start(put("a", "1")), w.start(get("a"))
+	unanswered(t, "who comes early", first)
+	close(gate)
+	want(t, "the first", first, "")
+	want(t, "the second", second, "1")
+
+	p.set(func(p *fakeLog) { p.readError = errors.New("bad sector") })
+	w.elect(self)
+	want(t, "when loading fails", w.start(get("a")), "NOT_COORDINATOR")
+}
+
+func TestLoad_OperationsDoNotWaitForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *coordlog.Options[*store]) { o.Patience = time.Second })
+		p := w.logs.of(0)
+		gate := make(chan struct{})
+		p.set(func(p *fakeLog) {
+			p.reading = gate
+			p.add(encode(1))
+			p.committed = p.end
+		})
+		begin := time.Now()
+		w.lead(1)
+		early := w.start(get("a"))
+		want(t, "who comes early", early, "COORDINATOR_LOAD_IN_PROGRESS")
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("refused after %s", took)
+		}
+		want(t, "who comes later", w.start(get("a")), "COORDINATOR_LOAD_IN_PROGRESS")
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("refused after %s", took)
+		}
+		w.elect(2)
+		close(gate)
+	})
+}
+
 // What the log holds by the time that it could be read is read too.
 func TestLoad_GoesOnWhileOthersAppend(t *testing.T) {
 	w := newWorld(t)

@@ -18,6 +18,8 @@ const (
 	maxUncommitted = 32 << 20
 	// maxPosts is how much of what is posted may wait. A shard that is further behind is built anew.
 	maxPosts = 100_000
+	// maxEarly is how many operations may wait for a machine to be built.
+	maxEarly = 10_000
 )
 
 // What clients are told.
@@ -45,7 +47,9 @@ type shard struct {
 
 	mu       sync.Mutex // guards the fields below
 	state    state
-	machine  Machine // nil unless active or resigned
+	early    []*waiter // that wait for the machine to be built
+	patient  bool      // more may
+	machine  Machine   // nil unless active or resigned
 	broken   error   // why the machine is not to be trusted any more
 	now      time.Time
 	run      int // of the machine: results of the background work of another are dropped
@@ -74,7 +78,7 @@ const (
 )
 
 func newShard(c *core, id protocol.TopicIDPartition, epoch protocol.LeaderEpoch) *shard {
-	return &shard{core: c, id: id, epoch: epoch, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	return &shard{core: c, id: id, epoch: epoch, wake: make(chan struct{}, 1), quit: make(chan struct{}), patient: c.patience > 0}
 }
 
 // stop tells the loop that leadership has ended. It is called once.
@@ -87,9 +91,16 @@ func (s *shard) signal() {
 	}
 }
 
-// submit runs an operation, or says why not.
+// submit runs an operation, or says why not. While the machine is being built it waits a little: that is quick for most, and
+// clients who are told to come again do so much later.
 func (s *shard) submit(w *waiter) {
 	s.mu.Lock()
+	if s.state == loading && s.patient && len(s.early) < maxEarly {
+		s.waiters.push(w)
+		s.early = append(s.early, w)
+		s.mu.Unlock()
+		return
+	}
 	if err := s.refusal(); err != nil {
 		s.mu.Unlock()
 		w.fail(err)
@@ -97,10 +108,35 @@ func (s *shard) submit(w *waiter) {
 	}
 	s.waiters.push(w)
 	s.operate(w)
-	if s.broken != nil && w.state == unanswered {
-		s.fail(w, errBroken)
-	}
 	s.leave()
+}
+
+// losePatience is called when building the machine takes too long.
+func (s *shard) losePatience() {
+	s.mu.Lock()
+	defer s.unlock()
+	s.failEarly(errLoading)
+}
+
+func (s *shard) failEarly(err error) {
+	s.patient = false
+	for _, w := range s.early {
+		s.fail(w, err)
+	}
+	s.early = nil
+}
+
+// admitEarly runs the operations that have waited for the machine.
+func (s *shard) admitEarly() {
+	s.patient = false
+	early := s.early
+	s.early = nil
+	for _, w := range early {
+		if s.broken != nil {
+			return // the next machine's, which nobody waits for
+		}
+		s.operate(w)
+	}
 }
 
 // refusal says why no operation can be run now.
@@ -118,7 +154,14 @@ func (s *shard) refusal() error {
 }
 
 // operate runs one operation. A panic is no reason to end the process: the machine is thrown away.
-func (s *shard) operate(op operation) {
+func (s *shard) operate(w *waiter) {
+	s.perform(w)
+	if s.broken != nil && w.state == unanswered {
+		s.fail(w, errBroken)
+	}
+}
+
+func (s *shard) perform(op operation) {
 	s.now = time.Now()
 	defer s.recovered()
 	op.run(s)
@@ -195,7 +238,7 @@ func (s *shard) abandon(err error) {
 	if s.broken != nil {
 		s.core.logger.Error("a machine broke: the coordinator is loaded anew", slog.String("event", "coordinator.broken"), s.attr(), slog.Any("err", s.broken))
 	}
-	s.machine, s.broken = nil, nil
+	s.machine, s.broken, s.early, s.patient = nil, nil, nil, false
 	s.run++
 	s.timers.clear()
 	s.log = pipeline{}

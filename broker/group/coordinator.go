@@ -18,6 +18,10 @@ import (
 // Topic is where groups and offsets are kept.
 const Topic = "__consumer_offsets"
 
+// patience is how long requests wait for a coordinator that begins to load. Nearly all are loaded by then, while clients that are
+// told to wait do so for a second or three.
+const patience = 500 * time.Millisecond
+
 // Options configure a Coordinator. All are required.
 type Options struct {
 	NodeID   protocol.NodeID
@@ -85,6 +89,7 @@ func NewCoordinator(o Options) *Coordinator {
 		MaxBatchBytes: func() int { return c.current.Load().maxBatchBytes },
 		KeepBytes:     func() int { return c.current.Load().keepBytes },
 		Codec:         o.Codec, AppendTimeout: o.CommitTimeout, LoadBytes: o.LoadBytes, Background: o.Background,
+		Patience: patience,
 	})
 	return c
 }

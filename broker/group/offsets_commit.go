@@ -162,14 +162,12 @@ func tooLong(text string, limit int) bool {
 	return units > limit
 }
 
-// appendAnswered appends records on behalf of a client. Kafka has no better word than UNKNOWN_SERVER_ERROR for what does not
-// fit into a batch.
+// appendAnswered appends records on behalf of a client, whom an error is to tell what Kafka would.
 func appendAnswered(fx coordlog.Effects, records []coordlog.Record) error {
-	err := fx.Append(records...)
-	if errcode.KindOf(err) == errcode.KindMessageTooLarge {
-		return errcode.New(errcode.KindUnknown, "%w", err)
+	if err := fx.Append(records...); err != nil {
+		return errcode.New(appendFailure(err), "%w", err)
 	}
-	return err
+	return nil
 }
 
 // groupNotFound is the error about a group that there is not.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/distributedmq/dmq/broker/group"
+	"github.com/distributedmq/dmq/broker/group/lag"
 	"github.com/distributedmq/dmq/kraft/image"
 )
 
@@ -38,6 +39,7 @@ func (n *node) startCoordinators(ctx, _ context.Context) error {
 		LoadBytes:     offsets.LoadBytes,
 		Background:    n.props.Groups.BackgroundThreads,
 	})
+	n.lag = lag.NewTracker(ends{n.replicas.Load()})
 	n.onClose(n.groups.Close)
 	n.quorum.Subscribe(n.groups)
 	return ctx.Err()

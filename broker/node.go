@@ -18,6 +18,7 @@ import (
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetchsession"
 	"github.com/distributedmq/dmq/broker/group"
+	"github.com/distributedmq/dmq/broker/group/lag"
 	"github.com/distributedmq/dmq/broker/handler"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/metrics"
@@ -52,6 +53,7 @@ type node struct {
 	logs             *logdir.Manager
 	replicas         atomic.Pointer[replica.Manager]
 	groups           *group.Coordinator
+	lag              *lag.Tracker
 	handler          *handler.Handler
 	controllerServer *listener.Server
 	clients          []*listener.Server // in the order of the configuration, never empty

@@ -89,14 +89,20 @@ func (b *Broker) ClientAddrs() []net.Addr {
 
 // Collector shows the broker's metrics. It may be registered at any time; before Start and after the end it has little to
 // say.
-func (b *Broker) Collector() prometheus.Collector { return collector{b} }
+func (b *Broker) Collector() prometheus.Collector { return b.CollectorAt(metrics.LevelPartition) }
 
-type collector struct{ b *Broker }
+// CollectorAt is Collector, as coarse as wanted.
+func (b *Broker) CollectorAt(level metrics.Level) prometheus.Collector { return collector{b, level} }
+
+type collector struct {
+	b     *Broker
+	level metrics.Level
+}
 
 func (collector) Describe(chan<- *prometheus.Desc) {} // which series exist depends on what the broker hosts
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	s := metrics.Sources{Build: build(c.b.cfg.Version), Ready: c.b.ready}
+	s := metrics.Sources{Build: build(c.b.cfg.Version), Ready: c.b.ready, Level: c.level}
 	if n := c.b.running.Load(); n != nil {
 		n.sources(&s)
 	}
@@ -132,6 +138,7 @@ func (n *node) sources(s *metrics.Sources) {
 	s.Partitions = func(each func(metrics.PartitionStats)) {
 		replicas.Each(func(p replica.LeaderStats) { each(n.partitionStats(p)) })
 	}
+	s.Groups, s.GroupCounters, s.Coordinator = n.groupStats, n.groups.Counters(), n.coordinatorStats
 	s.Cluster = n.clusterStats
 	s.Quorum = n.quorumStats
 	s.Listeners = func() map[string]listener.Stats {

@@ -51,6 +51,7 @@ type Coordinator struct {
 	logger     *slog.Logger
 	options    Options
 	partitions int
+	counters   Counters
 	current    atomic.Pointer[snapshot]
 }
 
@@ -81,6 +82,7 @@ func NewCoordinator(o Options) *Coordinator {
 			Image:         o.Image,
 			Rand:          o.Rand(),
 			Logger:        logger,
+			Counters:      &c.counters,
 		}
 	}
 	c.runtime = coordlog.New(coordlog.Options[*State]{
@@ -138,6 +140,9 @@ func (c *Coordinator) Close() error { return c.runtime.Close() }
 
 // Stats describe the runtime, for metrics.
 func (c *Coordinator) Stats() coordlog.Stats { return c.runtime.Stats() }
+
+// Counters count what happens to its groups.
+func (c *Coordinator) Counters() *Counters { return &c.counters }
 
 // Partition returns the partition of the topic that a group belongs to.
 func (c *Coordinator) Partition(groupID string) int32 {

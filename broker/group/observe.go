@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
-
-	"github.com/distributedmq/dmq/broker/coordlog"
 )
 
 // Counters count what happens to the groups of a broker, as Kafka's group-coordinator-metrics do. The zero value is ready, and
@@ -35,27 +33,43 @@ type SnapshotOffset struct {
 	Offset    int64
 }
 
-// Snapshots replies with all groups of the shard, sorted by id.
-func (s *State) Snapshots(fx coordlog.Effects, reply func([]Snapshot)) {
+// Snapshots returns all groups of the shard, sorted by id.
+func (s *State) Snapshots() []Snapshot {
 	out := make([]Snapshot, 0, len(s.groups))
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
 		out = append(out, s.snapshot(s.groups[id]))
 	}
-	fx.Reply(func() { reply(out) })
+	return out
 }
 
-// Snapshot replies with one group; nil when there is none.
-func (s *State) Snapshot(fx coordlog.Effects, groupID string, reply func(*Snapshot)) {
-	var out *Snapshot
-	if g := s.groups[groupID]; g != nil {
-		found := s.snapshot(g)
-		out = &found
+// Summaries returns all groups of the shard without their offsets, sorted by id.
+func (s *State) Summaries() []Snapshot {
+	out := make([]Snapshot, 0, len(s.groups))
+	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
+		out = append(out, summary(s.groups[id]))
 	}
-	fx.Reply(func() { reply(out) })
+	return out
+}
+
+// Exists reports whether there is such a group.
+func (s *State) Exists(groupID string) bool { return s.groups[groupID] != nil }
+
+// Snapshot returns one group; nil when there is none.
+func (s *State) Snapshot(groupID string) *Snapshot {
+	g := s.groups[groupID]
+	if g == nil {
+		return nil
+	}
+	out := s.snapshot(g)
+	return &out
+}
+
+func summary(g group) Snapshot {
+	return Snapshot{ID: g.id(), Type: string(g.kind()), State: g.state(), ProtocolType: g.protocolType(), Members: g.memberCount()}
 }
 
 func (s *State) snapshot(g group) Snapshot {
-	out := Snapshot{ID: g.id(), Type: string(g.kind()), State: g.state(), ProtocolType: g.protocolType(), Members: g.memberCount()}
+	out := summary(g)
 	committed := s.offsets.groups[g.id()]
 	if committed == nil {
 		return out

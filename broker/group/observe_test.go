@@ -38,23 +38,20 @@ func TestState_Snapshots(t *testing.T) {
 	commit("b", "orders", 0, 4)
 	b := Snapshot{ID: "b", Type: "classic", State: "Empty", Offsets: []SnapshotOffset{{"audit", 0, 1}, {"orders", 0, 4}, {"orders", 1, 5}}}
 	want := []Snapshot{{ID: "a", Type: "classic", State: "Empty", Offsets: []SnapshotOffset{{"orders", 0, 9}}}, b}
-	shard.Do(func(fx coordlog.Effects, s *State) {
-		s.Snapshots(fx, func(got []Snapshot) {
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Error(diff)
-			}
-		})
-		s.Snapshot(fx, "b", func(got *Snapshot) {
-			if diff := cmp.Diff(&b, got); diff != "" {
-				t.Error(diff)
-			}
-		})
-		s.Snapshot(fx, "c", func(got *Snapshot) {
-			if got != nil {
-				t.Errorf("a group that there is not: %v", got)
-			}
-		})
-	})
+	if diff := cmp.Diff(want, shard.Machine.Snapshots()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&b, shard.Machine.Snapshot("b")); diff != "" {
+		t.Error(diff)
+	}
+	for i, got := range shard.Machine.Summaries() {
+		if want[i].Offsets = nil; cmp.Diff(want[i], got) != "" || !shard.Machine.Exists(got.ID) {
+			t.Errorf("summary %d is %v", i, got)
+		}
+	}
+	if got := shard.Machine.Snapshot("c"); got != nil {
+		t.Errorf("a group that there is not: %v", got)
+	}
 	if n := counters.OffsetCommits.Load(); n != 5 {
 		t.Errorf("%d commits were counted, want 5", n)
 	}
@@ -62,13 +59,9 @@ func TestState_Snapshots(t *testing.T) {
 	if n := counters.OffsetExpirations.Load(); n != 4 {
 		t.Errorf("%d expirations were counted, want 4", n)
 	}
-	shard.Do(func(fx coordlog.Effects, s *State) {
-		s.Snapshots(fx, func(got []Snapshot) {
-			for _, g := range got {
-				if len(g.Offsets) > 0 {
-					t.Errorf("%s still has offsets", g.ID)
-				}
-			}
-		})
-	})
+	for _, g := range shard.Machine.Snapshots() {
+		if len(g.Offsets) > 0 {
+			t.Errorf("%s still has offsets", g.ID)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/listener"
 )
 
@@ -18,6 +19,12 @@ type Sources struct {
 	Disks      func() []Disk
 	Topics     *Topics
 	Requests   *Requests
+
+	Groups        func(each func(GroupStats)) // those this broker coordinates
+	GroupCounters *group.Counters
+	Coordinator   func() CoordinatorStats
+
+	Level Level
 }
 
 // Build names the binary.
@@ -75,17 +82,14 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		c.s.Requests.collect(ch)
 	}
 	if c.s.Topics != nil {
-		c.s.Topics.collect(out)
+		c.s.Topics.collect(out, c.s.Level)
 	}
 	if c.s.Listeners != nil {
 		listeners(out, c.s.Listeners())
 	}
-	if c.s.Replicas != nil {
-		c.s.Replicas().collect(out)
-	}
-	if c.s.Partitions != nil {
-		c.s.Partitions(func(p PartitionStats) { p.collect(out) })
-	}
+	truncated := c.partitions(out)
+	truncated = c.groups(out) || truncated
+	out.gauge("dmq_metrics_truncated", "1 when there are more partitions or groups than have series of their own.", truth(truncated))
 	if c.s.Cluster != nil {
 		c.s.Cluster().collect(out)
 	}
@@ -95,6 +99,39 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if c.s.Disks != nil {
 		disks(out, c.s.Disks())
 	}
+}
+
+// partitions reports whether there are more than are shown.
+func (c *Collector) partitions(out emitter) (truncated bool) {
+	if c.s.Replicas != nil {
+		stats := c.s.Replicas()
+		stats.collect(out)
+		truncated = stats.Leaders > MaxRows
+	}
+	if c.s.Level != LevelPartition {
+		return false
+	}
+	if c.s.Partitions != nil && !truncated {
+		c.s.Partitions(func(p PartitionStats) { p.collect(out) })
+	}
+	return truncated
+}
+
+// groups reports whether there are more than are shown.
+func (c *Collector) groups(out emitter) (truncated bool) {
+	if c.s.GroupCounters != nil {
+		groupCounters(out, c.s.GroupCounters)
+	}
+	if c.s.Coordinator != nil {
+		c.s.Coordinator().collect(out)
+	}
+	if c.s.Groups == nil {
+		return false
+	}
+	rows := &groupRows{level: c.s.Level, states: make(map[[2]string]int)}
+	c.s.Groups(rows.add)
+	rows.collect(out)
+	return rows.truncated
 }
 
 // emitter sends samples whose name and labels are written where they are used.
@@ -183,20 +220,32 @@ func (s QuorumStats) collect(out emitter) {
 	}
 }
 
-func (t *Topics) collect(out emitter) {
-	const prefix = "kafka_server_brokertopicmetrics_"
+func (t *Topics) collect(out emitter, level Level) {
+	var all TopicCounters
 	t.topics.Range(func(name, counters any) bool {
-		c, l := counters.(*TopicCounters), []string{"topic", name.(string)}
-		out.counter(prefix+"bytesin_total", "Bytes produced.", float64(c.BytesIn.Load()), l...)
-		out.counter(prefix+"bytesout_total", "Bytes fetched.", float64(c.BytesOut.Load()), l...)
-		out.counter(prefix+"bytesrejected_total", "Bytes of refused batches.", float64(c.BytesRejected.Load()), l...)
-		out.counter(prefix+"messagesin_total", "Records produced.", float64(c.MessagesIn.Load()), l...)
-		out.counter(prefix+"totalproducerequests_total", "Appends asked for.", float64(c.ProduceRequests.Load()), l...)
-		out.counter(prefix+"totalfetchrequests_total", "Reads asked for.", float64(c.FetchRequests.Load()), l...)
-		out.counter(prefix+"failedproducerequests_total", "Appends refused.", float64(c.FailedProduces.Load()), l...)
-		out.counter(prefix+"failedfetchrequests_total", "Reads refused.", float64(c.FailedFetches.Load()), l...)
+		c := counters.(*TopicCounters)
+		if level != LevelCluster {
+			c.collect(out, "topic", name.(string))
+			return true
+		}
+		all.add(c)
 		return true
 	})
+	if level == LevelCluster {
+		all.collect(out)
+	}
+}
+
+func (c *TopicCounters) collect(out emitter, labels ...string) {
+	const prefix = "kafka_server_brokertopicmetrics_"
+	out.counter(prefix+"bytesin_total", "Bytes produced.", float64(c.BytesIn.Load()), labels...)
+	out.counter(prefix+"bytesout_total", "Bytes fetched.", float64(c.BytesOut.Load()), labels...)
+	out.counter(prefix+"bytesrejected_total", "Bytes of refused batches.", float64(c.BytesRejected.Load()), labels...)
+	out.counter(prefix+"messagesin_total", "Records produced.", float64(c.MessagesIn.Load()), labels...)
+	out.counter(prefix+"totalproducerequests_total", "Appends asked for.", float64(c.ProduceRequests.Load()), labels...)
+	out.counter(prefix+"totalfetchrequests_total", "Reads asked for.", float64(c.FetchRequests.Load()), labels...)
+	out.counter(prefix+"failedproducerequests_total", "Appends refused.", float64(c.FailedProduces.Load()), labels...)
+	out.counter(prefix+"failedfetchrequests_total", "Reads refused.", float64(c.FailedFetches.Load()), labels...)
 }
 
 func listeners(out emitter, stats map[string]listener.Stats) {

@@ -26,6 +26,18 @@ func (t *Topics) Topic(name string) *TopicCounters {
 	return c.(*TopicCounters)
 }
 
+// add adds other counters to these.
+func (c *TopicCounters) add(o *TopicCounters) {
+	c.BytesIn.Add(o.BytesIn.Load())
+	c.BytesOut.Add(o.BytesOut.Load())
+	c.BytesRejected.Add(o.BytesRejected.Load())
+	c.MessagesIn.Add(o.MessagesIn.Load())
+	c.ProduceRequests.Add(o.ProduceRequests.Load())
+	c.FetchRequests.Add(o.FetchRequests.Load())
+	c.FailedProduces.Add(o.FailedProduces.Load())
+	c.FailedFetches.Add(o.FailedFetches.Load())
+}
+
 // Forget drops a deleted topic.
 func (t *Topics) Forget(name string) { t.topics.Delete(name) }
 

@@ -125,7 +125,7 @@ func (a *app) produce(ctx context.Context, topic string, o produceOptions) error
 	if err != nil {
 		return err
 	}
-	cl, err := a.client(ctx, append(opts, kgo.RecordDeliveryTimeout(time.Duration(a.timeout)))...)
+	cl, err := a.client(ctx, append(opts, o.patience(time.Duration(a.timeout)))...)
 	if err != nil {
 		return err
 	}
@@ -157,6 +157,18 @@ func (a *app) produce(ctx context.Context, topic string, o produceOptions) error
 		return a.produceFailure(ctx, cl, topic, sum.Records, err)
 	}
 	return nil
+}
+
+// recordTries is about as long as the default of --timeout, with the client's pauses between tries.
+const recordTries = 15
+
+// patience bounds how long a record is tried. The client counts its age from its timestamp, which is old where records bring
+// their own.
+func (o produceOptions) patience(timeout time.Duration) kgo.Opt {
+	if o.json || strings.Contains(o.format, "%d") {
+		return kgo.RecordRetries(recordTries)
+	}
+	return kgo.RecordDeliveryTimeout(timeout)
 }
 
 func (a *app) produceFailure(ctx context.Context, cl *kgo.Client, topic string, delivered int64, err error) error {

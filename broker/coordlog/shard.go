@@ -50,7 +50,7 @@ type shard struct {
 	early    []*waiter // that wait for the machine to be built
 	patient  bool      // more may
 	machine  Machine   // nil unless active or resigned
-	broken   error   // why the machine is not to be trusted any more
+	broken   error     // why the machine is not to be trusted any more
 	now      time.Time
 	run      int // of the machine: results of the background work of another are dropped
 	waiters  waiters

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -21,6 +22,7 @@ import (
 	"github.com/distributedmq/dmq/admin"
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/metrics"
 	"github.com/distributedmq/dmq/log/vfs"
 )
 
@@ -169,8 +171,6 @@ func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger 
 	if c.AdminListen == "" {
 		return nil, nil
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), b.Collector())
 	var checks []admin.Check
 	for _, check := range b.Checks() {
 		checks = append(checks, admin.Check{Name: check.Name, Check: check.Check})
@@ -178,11 +178,34 @@ func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger 
 	s := admin.New(admin.Options{
 		Address: c.AdminListen,
 		Checks:  checks,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4}),
+		Metrics: metricsHandler(b),
+		Groups:  nodeGroups{b.Groups()},
 		Listen:  new(net.ListenConfig).Listen,
 		Logger:  logger.With(slog.String("component", "admin")),
 	})
 	return s, s.Start(ctx)
+}
+
+// metricsHandler serves metrics; ?level=topic or cluster leaves the finer series out.
+func metricsHandler(b *broker.Broker) http.Handler {
+	goMetrics, process := collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	levels := make(map[metrics.Level]http.Handler)
+	for _, level := range []metrics.Level{metrics.LevelPartition, metrics.LevelTopic, metrics.LevelCluster} {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(goMetrics, process, b.CollectorAt(level))
+		levels[level] = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		level := metrics.LevelPartition
+		if name := r.URL.Query().Get("level"); name != "" {
+			var ok bool
+			if level, ok = metrics.ParseLevel(name); !ok {
+				http.Error(w, "level is partition, topic or cluster", http.StatusBadRequest)
+				return
+			}
+		}
+		levels[level].ServeHTTP(w, r)
+	})
 }
 
 // startFailure says what kept a node from starting and what to do.

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol/compress"
 	"github.com/distributedmq/dmq/protocol/records"
@@ -39,19 +40,24 @@ func TestScripts(t *testing.T) {
 			"node":     scriptNode,
 			"freeport": scriptFreePort,
 			"await":    scriptAwait,
+			"until":    scriptUntil,
+			"get":      scriptGet,
 			"logfile":  scriptLogFile,
 			"flip":     scriptFlip,
 		},
 	})
 }
 
-// scriptNode starts a node inside of the test and points DMQ_BROKERS at it.
-func scriptNode(ts *testscript.TestScript, _ bool, _ []string) {
+// scriptNode starts a node inside of the test and points DMQ_BROKERS at it: node [KEY=VALUE]...
+func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	if external := os.Getenv("DMQ_TEST_BROKERS"); external != "" {
 		ts.Setenv("DMQ_BROKERS", external)
 		return
 	}
-	b, err := broker.New(broker.Config{Dir: ts.MkAbs("node-data")})
+	set := append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "dmq.admin.listen=", "log.dirs=" + ts.MkAbs("node-data")}, args...)
+	props, _, err := config.Load(config.Sources{Set: set})
+	ts.Check(err)
+	b, err := broker.New(broker.Config{Properties: props})
 	ts.Check(err)
 	ts.Check(b.Start(context.Background()))
 	ts.Defer(func() {
@@ -96,6 +102,32 @@ func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s does not answer", args[0])
 		}
 	}
+}
+
+// scriptGet fetches a URL, whatever it answers; stdout is its body: get URL.
+func scriptGet(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], nil)
+	ts.Check(err)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
+	ts.Check(resp.Body.Close())
+}
+
+// scriptUntil runs a command again and again until its output has a line that matches: until PATTERN COMMAND...
+func scriptUntil(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile("(?m)" + args[0])
+	deadline := time.Now().Add(time.Minute)
+	var err error
+	for time.Now().Before(deadline) {
+		if err = ts.Exec(args[1], args[2:]...); err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("no output of %q matches: the last is %q, error %v", args[1:], ts.ReadFile("stdout"), err)
 }
 
 // scriptLogFile writes a partition's directory with two batches and an offset index that leads to the second:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,8 @@ type conn struct {
 	outstandingBytes int
 	inPlace          *Request // the read goroutine waits for it with an empty line
 	draining         bool
+	ahead            bool // the read goroutine reads ahead
+	called           bool // back from that
 	dead             bool
 
 	wake chan struct{} // tells the read goroutine that something above has changed
@@ -408,11 +411,7 @@ func (c *conn) hold(ready func() bool) error {
 			return net.ErrClosed
 		}
 		if watch && c.w < len(c.rb) && !c.server.stopping.Load() {
-			c.enter(phaseWatch)
-			n, err := c.nc.Read(c.rb[c.w:])
-			c.w += n
-			c.server.bytesIn.Add(int64(n))
-			if err != nil && !c.server.stopping.Load() {
+			if err := c.readAhead(ready); err != nil && !c.server.stopping.Load() {
 				return err
 			}
 			continue
@@ -426,6 +425,45 @@ func (c *conn) hold(ready func() bool) error {
 	return nil
 }
 
+// readAhead reads once, unless ready, until signal calls it back: what it waits for may have come when the client has
+// nothing more to send.
+func (c *conn) readAhead(ready func() bool) error {
+	c.mu.Lock()
+	if ready() {
+		c.mu.Unlock()
+		return nil
+	}
+	c.ahead = true
+	c.mu.Unlock()
+	c.enter(phaseWatch)
+	n, err := c.nc.Read(c.rb[c.w:])
+	c.w += n
+	c.server.bytesIn.Add(int64(n))
+	c.mu.Lock()
+	called := c.called
+	c.ahead, c.called = false, false
+	c.mu.Unlock()
+	if !called {
+		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	deadline := time.Time{}
+	for {
+		if derr := c.nc.SetReadDeadline(deadline); derr != nil {
+			return derr
+		}
+		if !c.server.stopping.Load() || !deadline.IsZero() {
+			return err
+		}
+		deadline = past // Shutdown set it, and that was undone
+	}
+}
+
+// past is a deadline that ends a read at once.
+var past = time.Unix(1, 0)
+
 // finish is the end of a connection of a server that stops: what has been asked is answered.
 func (c *conn) finish() error {
 	if err := c.hold(c.lineEmptyLocked); err != nil {
@@ -437,10 +475,17 @@ func (c *conn) finish() error {
 	return nil
 }
 
+// signal tells the read goroutine that something has changed, also one that reads ahead.
 func (c *conn) signal() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ahead && !c.called {
+		c.called = true
+		_ = c.nc.SetReadDeadline(past) // of a connection that is closed, the read has ended
 	}
 }
 

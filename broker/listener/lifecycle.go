@@ -3,7 +3,6 @@ package listener
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Shutdown stops accepting, closes each connection once what it has asked is answered, and cuts off the rest when ctx
@@ -12,7 +11,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	for _, c := range s.snapshot(nil) {
 		// Whoever reads stops reading, and finds out that the server stops.
-		if err := c.net().SetReadDeadline(time.Unix(1, 0)); err != nil {
+		if err := c.net().SetReadDeadline(past); err != nil {
 			c.cutOff(fateEnded, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -512,5 +513,87 @@ func TestConnInfo_ClientHost(t *testing.T) {
 	c, _ := net.Pipe()
 	if got := listener.JavaHost(c.RemoteAddr()); got != "/pipe" {
 		t.Errorf("a pipe: got %s", got)
+	}
+}
+
+// lateWriter is a connection whose writes return when the peer has answered with something that was read.
+type lateWriter struct {
+	net.Conn
+	late atomic.Bool
+	read chan struct{}
+}
+
+func (c *lateWriter) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	select {
+	case c.read <- struct{}{}:
+	default:
+	}
+	return n, err
+}
+
+func (c *lateWriter) Write(p []byte) (int, error) {
+	late := c.late.Swap(false)
+	if late {
+		select {
+		case <-c.read:
+		default:
+		}
+	}
+	n, err := c.Conn.Write(p)
+	if late {
+		<-c.read
+	}
+	return n, err
+}
+
+// A client that has waited for long, while the server looks whether it is still there, is answered whenever it asks for more.
+func TestServer_AsksWhileTheServerReadsAhead(t *testing.T) {
+	for name, tt := range map[string]struct{ early, late bool }{
+		"before the response":         {early: true},
+		"as the response comes":       {late: true},
+		"when the response has come":  {},
+		"before, and as it is coming": {early: true, late: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				waits := make(chan *listener.Pending, 1)
+				s := listener.New(options(handlerFunc(func(_ context.Context, r *listener.Request) listener.Response {
+					if r.Header.Key != 1 {
+						return listener.Reply{Message: echoReply(r)}
+					}
+					p := listener.NewPending(false)
+					waits <- p
+					return p
+				})))
+				defer s.Close()
+				ours, theirs := net.Pipe()
+				defer ours.Close()
+				nc := &lateWriter{Conn: theirs, read: make(chan struct{}, 1)}
+				s.ServeConn(nc)
+				c := &client{t, ours}
+				c.send(fetch(1))
+				p := <-waits
+				time.Sleep(10 * time.Second) // the server reads ahead by now
+				if tt.early {
+					c.send(ping(2))
+				}
+				time.Sleep(10 * time.Second)
+				nc.late.Store(tt.late)
+				go p.Complete(listener.Reply{Message: kmsg.NewPtrFetchResponse()})
+				c.wantCorr(1)
+				ours.SetReadDeadline(time.Now().Add(time.Minute))
+				next := int32(2)
+				if tt.early && tt.late {
+					next = 3
+				}
+				if !tt.early || tt.late {
+					c.send(ping(next))
+				}
+				for corr := int32(2); corr <= next; corr++ {
+					c.wantCorr(corr)
+				}
+			})
+		})
 	}
 }

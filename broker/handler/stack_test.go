@@ -152,6 +152,7 @@ type stack struct {
 	logDirs  logDirs
 	topics   metrics.Topics
 	control  controllerFunc
+	groups   groups
 	handler  *handler.Handler
 	server   *listener.Server
 }
@@ -172,6 +173,7 @@ func newStack(tb testing.TB) *stack {
 			Sessions:    fetchsession.New(fetchsession.Options{Rand: rand.New(rand.NewPCG(1, 2))}),
 			BrokerEpoch: func() protocol.BrokerEpoch { return 77 },
 		},
+		Groups: &s.groups,
 	})
 	s.server = listener.New(listener.Options{
 		Name: "PLAINTEXT", Scope: protocol.ScopeBroker, Handler: s.handler, Logger: slog.New(slog.DiscardHandler),

@@ -1,0 +1,4 @@
+package group
+
+// PartitionFor exports partitionFor.
+var PartitionFor = partitionFor

@@ -76,7 +76,7 @@ func DecodeGroupMetadataValue(b []byte) (*GroupMetadataValue, error) {
 		v.CurrentStateTimestampMillis = d.int64()
 	}
 	v.Members = list(&d, 10, func() GroupMetadataMember { return groupMetadataMember(&d, version) })
-	d.tags(nil)
+	d.tagged()
 	return v, d.err("GroupMetadata value")
 }
 
@@ -93,6 +93,6 @@ func groupMetadataMember(d *decoder, version int16) GroupMetadataMember {
 	m.SessionTimeoutMillis = d.int32()
 	m.Subscription = d.bytes()
 	m.Assignment = d.bytes()
-	d.tags(nil)
+	d.tagged()
 	return m
 }

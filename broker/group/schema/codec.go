@@ -272,28 +272,31 @@ func (d *decoder) strings() []string {
 
 func (d *decoder) int32s() []int32 { return list(d, 4, d.int32) }
 
-// tags ends a struct of a flexible version. known reads the tagged field 0, if that is known.
-func (d *decoder) tags(known func(*decoder)) {
+// tagged ends a struct of a flexible version. It returns the tagged field 0, which the caller reads and then hands to ends; ok is
+// false where there is none.
+func (d *decoder) tagged() (field decoder, ok bool) {
 	if !d.flexible {
-		return
+		return field, false
 	}
 	for range d.uvarint() {
 		if d.fault != "" {
-			return
+			return field, false
 		}
 		tag := d.uvarint()
-		field := decoder{flexible: true}
-		field.buf = d.take(d.uvarint())
-		if tag != 0 || known == nil {
-			continue
+		if b := d.take(d.uvarint()); tag == 0 {
+			field, ok = decoder{buf: b, flexible: true}, true
 		}
-		known(&field)
-		if len(field.buf) > 0 {
-			field.fail("a tagged field is longer than its value")
-		}
-		if field.fault != "" {
-			d.fail(field.fault)
-		}
+	}
+	return field, ok && d.fault == ""
+}
+
+// ends takes over the fault of a tagged field that was read.
+func (d *decoder) ends(field *decoder) {
+	if len(field.buf) > 0 {
+		field.fail("a tagged field is longer than its value")
+	}
+	if field.fault != "" {
+		d.fail(field.fault)
 	}
 }
 

@@ -35,7 +35,10 @@ func DecodeConsumerGroupMetadataValue(b []byte) (*ConsumerGroupMetadataValue, er
 		return nil, err
 	}
 	v := &ConsumerGroupMetadataValue{Epoch: d.int32()}
-	d.tags(func(f *decoder) { v.MetadataHash = f.int64() })
+	if f, ok := d.tagged(); ok {
+		v.MetadataHash = f.int64()
+		d.ends(&f)
+	}
 	return v, d.err("ConsumerGroupMetadata value")
 }
 
@@ -87,17 +90,17 @@ func DecodeConsumerGroupPartitionMetadataValue(b []byte) (*ConsumerGroupPartitio
 	}
 	partition := func() PartitionMetadata {
 		p := PartitionMetadata{Partition: d.int32(), Racks: d.strings()}
-		d.tags(nil)
+		d.tagged()
 		return p
 	}
 	topic := func() TopicMetadata {
 		t := TopicMetadata{TopicID: d.id(), TopicName: d.string(), NumPartitions: d.int32()}
 		t.Partitions = list(&d, 6, partition)
-		d.tags(nil)
+		d.tagged()
 		return t
 	}
 	v := &ConsumerGroupPartitionMetadataValue{Topics: list(&d, 23, topic)}
-	d.tags(nil)
+	d.tagged()
 	return v, d.err("ConsumerGroupPartitionMetadata value")
 }
 
@@ -111,7 +114,7 @@ type ConsumerGroupMemberMetadataValue struct {
 	SubscribedTopicRegex   *string
 	RebalanceTimeoutMillis int32 // -1: not known
 	ServerAssignor         *string
-	Classic                *ClassicMemberMetadata // of a member that speaks the classic protocol
+	Classic                *ClassicMemberMetadata // of a member that speaks the classic protocol; nil: it speaks the consumer protocol
 }
 
 // ClassicMemberMetadata is what a consumer group knows of a member that speaks the classic protocol.
@@ -137,16 +140,16 @@ func (v *ConsumerGroupMemberMetadataValue) Append(dst []byte) []byte {
 	e.nullableString(v.SubscribedTopicRegex)
 	e.int32(v.RebalanceTimeoutMillis)
 	e.nullableString(v.ServerAssignor)
-	if v.Classic == nil {
-		e.noTags()
-	} else {
-		e.oneTag(v.Classic.append)
-	}
+	e.oneTag(v.Classic.append) // null, too: without the field, Kafka reads an empty struct
 	return e.buf
 }
 
 func (m *ClassicMemberMetadata) append(e *encoder) {
-	e.uvarint(1) // not null
+	if m == nil {
+		e.uvarint(0)
+		return
+	}
+	e.uvarint(1)
 	e.int32(m.SessionTimeoutMillis)
 	e.length(len(m.SupportedProtocols))
 	for _, p := range m.SupportedProtocols {
@@ -173,7 +176,10 @@ func DecodeConsumerGroupMemberMetadataValue(b []byte) (*ConsumerGroupMemberMetad
 		RebalanceTimeoutMillis: d.int32(),
 		ServerAssignor:         d.nullableString(),
 	}
-	d.tags(func(f *decoder) { v.Classic = classicMemberMetadata(f) })
+	if f, ok := d.tagged(); ok {
+		v.Classic = classicMemberMetadata(&f)
+		d.ends(&f)
+	}
 	return v, d.err("ConsumerGroupMemberMetadata value")
 }
 
@@ -184,10 +190,10 @@ func classicMemberMetadata(d *decoder) *ClassicMemberMetadata {
 	m := &ClassicMemberMetadata{SessionTimeoutMillis: d.int32()}
 	m.SupportedProtocols = list(d, 3, func() ClassicProtocol {
 		p := ClassicProtocol{Name: d.string(), Metadata: d.bytes()}
-		d.tags(nil)
+		d.tagged()
 		return p
 	})
-	d.tags(nil)
+	d.tagged()
 	return m
 }
 
@@ -216,7 +222,10 @@ func DecodeConsumerGroupTargetAssignmentMetadataValue(b []byte) (*ConsumerGroupT
 		return nil, err
 	}
 	v := &ConsumerGroupTargetAssignmentMetadataValue{AssignmentEpoch: d.int32()}
-	d.tags(func(f *decoder) { v.AssignmentTimestampMillis = f.int64() })
+	if f, ok := d.tagged(); ok {
+		v.AssignmentTimestampMillis = f.int64()
+		d.ends(&f)
+	}
 	return v, d.err("ConsumerGroupTargetAssignmentMetadata value")
 }
 
@@ -252,10 +261,10 @@ func DecodeConsumerGroupTargetAssignmentMemberValue(b []byte) (*ConsumerGroupTar
 	}
 	v := &ConsumerGroupTargetAssignmentMemberValue{TopicPartitions: list(&d, 18, func() TopicPartitions {
 		t := TopicPartitions{TopicID: d.id(), Partitions: d.int32s()}
-		d.tags(nil)
+		d.tagged()
 		return t
 	})}
-	d.tags(nil)
+	d.tagged()
 	return v, d.err("ConsumerGroupTargetAssignmentMember value")
 }
 
@@ -272,7 +281,7 @@ type ConsumerGroupCurrentMemberAssignmentValue struct {
 type AssignedPartitions struct {
 	TopicID          protocol.TopicID
 	Partitions       []int32
-	AssignmentEpochs []int32 // as many as Partitions; nil: written before Kafka 4.3
+	AssignmentEpochs []int32 // as many as Partitions; none: written before Kafka 4.3
 }
 
 // Append appends the value.
@@ -294,7 +303,7 @@ func (v *ConsumerGroupCurrentMemberAssignmentValue) Append(dst []byte) []byte {
 func (t *AssignedPartitions) append(e *encoder) {
 	e.id(t.TopicID)
 	e.int32s(t.Partitions)
-	if t.AssignmentEpochs == nil {
+	if len(t.AssignmentEpochs) == 0 {
 		e.noTags()
 	} else {
 		e.oneTag(func(f *encoder) { f.int32s(t.AssignmentEpochs) })
@@ -309,7 +318,10 @@ func DecodeConsumerGroupCurrentMemberAssignmentValue(b []byte) (*ConsumerGroupCu
 	}
 	topic := func() AssignedPartitions {
 		t := AssignedPartitions{TopicID: d.id(), Partitions: d.int32s()}
-		d.tags(func(f *decoder) { t.AssignmentEpochs = nullableList(f, 4, f.int32) })
+		if f, ok := d.tagged(); ok {
+			t.AssignmentEpochs = nullableList(&f, 4, f.int32)
+			d.ends(&f)
+		}
 		return t
 	}
 	v := &ConsumerGroupCurrentMemberAssignmentValue{
@@ -319,7 +331,7 @@ func DecodeConsumerGroupCurrentMemberAssignmentValue(b []byte) (*ConsumerGroupCu
 	}
 	v.AssignedPartitions = list(&d, 18, topic)
 	v.PartitionsPendingRevocation = list(&d, 18, topic)
-	d.tags(nil)
+	d.tagged()
 	return v, d.err("ConsumerGroupCurrentMemberAssignment value")
 }
 
@@ -347,6 +359,6 @@ func DecodeConsumerGroupRegularExpressionValue(b []byte) (*ConsumerGroupRegularE
 		return nil, err
 	}
 	v := &ConsumerGroupRegularExpressionValue{Topics: d.strings(), Version: d.int64(), TimestampMillis: d.int64()}
-	d.tags(nil)
+	d.tagged()
 	return v, d.err("ConsumerGroupRegularExpression value")
 }

@@ -58,6 +58,9 @@ func DecodeOffsetCommitValue(b []byte) (OffsetCommitValue, error) {
 	if version == 1 {
 		v.ExpireTimestampMillis = d.int64()
 	}
-	d.tags(func(f *decoder) { v.TopicID = f.id() })
+	if f, ok := d.tagged(); ok {
+		v.TopicID = f.id()
+		d.ends(&f)
+	}
 	return v, d.err("OffsetCommit value")
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 var anID = protocol.TopicID{1, 2, 3, 15: 16}
 
 func roundTrip[V any](t *testing.T, name string, want *V, encode func(*V) []byte, decode func([]byte) (*V, error)) {
@@ -71,7 +69,7 @@ func TestRoundTrip_OffsetCommit(t *testing.T) {
 func TestRoundTrip_GroupMetadata(t *testing.T) {
 	for version := range int16(5) {
 		want := &GroupMetadataValue{
-			ProtocolType: "consumer", Generation: 3, Protocol: ptr("range"), Leader: ptr("m1"), CurrentStateTimestampMillis: -1,
+			ProtocolType: "consumer", Generation: 3, Protocol: new("range"), Leader: new("m1"), CurrentStateTimestampMillis: -1,
 			Members: []GroupMetadataMember{
 				{MemberID: "m1", ClientID: "c", ClientHost: "/127.0.0.1", RebalanceTimeoutMillis: -1, SessionTimeoutMillis: 10000, Subscription: []byte{1}, Assignment: []byte{2, 3}},
 				{MemberID: "m2", ClientID: "", ClientHost: "/::1", RebalanceTimeoutMillis: -1, SessionTimeoutMillis: 1, Subscription: []byte{}, Assignment: []byte{}},
@@ -84,14 +82,12 @@ func TestRoundTrip_GroupMetadata(t *testing.T) {
 			want.CurrentStateTimestampMillis = 1700000000000
 		}
 		if version >= 3 {
-			want.Members[1].InstanceID = ptr("i2")
+			want.Members[1].InstanceID = new("i2")
 		}
 		encode := func(v *GroupMetadataValue) []byte { return v.append(nil, version) }
 		roundTrip(t, "GroupMetadata v"+string('0'+rune(version)), want, encode, DecodeGroupMetadataValue)
 	}
 }
-
-type appender interface{ Append(dst []byte) []byte }
 
 func encode[V appender](v V) []byte { return v.Append(nil) }
 
@@ -103,8 +99,8 @@ func TestRoundTrip_ConsumerGroups(t *testing.T) {
 		{},
 	}}, encode, DecodeConsumerGroupPartitionMetadataValue)
 	roundTrip(t, "member", &ConsumerGroupMemberMetadataValue{
-		InstanceID: ptr("i"), RackID: ptr("r"), ClientID: "c", ClientHost: "/h", SubscribedTopicNames: []string{"a", "b"},
-		SubscribedTopicRegex: ptr("a.*"), RebalanceTimeoutMillis: 9, ServerAssignor: ptr("range"),
+		InstanceID: new("i"), RackID: new("r"), ClientID: "c", ClientHost: "/h", SubscribedTopicNames: []string{"a", "b"},
+		SubscribedTopicRegex: new("a.*"), RebalanceTimeoutMillis: 9, ServerAssignor: new("range"),
 	}, encode, DecodeConsumerGroupMemberMetadataValue)
 	roundTrip(t, "classic member", &ConsumerGroupMemberMetadataValue{RebalanceTimeoutMillis: -1, Classic: &ClassicMemberMetadata{
 		SessionTimeoutMillis: 45000, SupportedProtocols: []ClassicProtocol{{Name: "range", Metadata: []byte{0, 1}}, {}},

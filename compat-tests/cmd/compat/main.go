@@ -8,6 +8,7 @@
 //	compat diff             the same bytes to Kafka and to dmq
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
+//	compat groupdata        have Kafka write the test data of broker/group anew
 //	compat kill, powercut   crashes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "kill": runKill, "powercut": runPowerCut,
+		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

@@ -59,7 +59,7 @@ func (g Groups) Describe(ctx context.Context, groupID string) (*group.Snapshot, 
 	if found == nil {
 		return nil, nil, noGroup(groupID)
 	}
-	return found, n.lag.Begin(time.Now()).Measure(found), nil
+	return found, n.lag.Begin(time.Now()).Measure(ctx, found), nil
 }
 
 // Timeline returns what is remembered of a group, the oldest event first. A group that was deleted lately is remembered too.
@@ -106,8 +106,8 @@ func noGroup(groupID string) error {
 	return errcode.New(errcode.KindGroupIDNotFound, "group %q does not exist", groupID)
 }
 
-// groupsTimeout bounds how long a scrape waits for the group coordinator.
-const groupsTimeout = 5 * time.Second
+// groupsTimeout bounds how long a scrape waits for the group coordinator, and then how long it measures.
+const groupsTimeout = 2 * time.Second
 
 // groupStats describes the groups for metrics. What does not answer in time is left out of this scrape.
 func (n *node) groupStats(each func(metrics.GroupStats)) {
@@ -119,9 +119,11 @@ func (n *node) groupStats(each func(metrics.GroupStats)) {
 	}
 	round := n.lag.Begin(time.Now())
 	defer round.End()
+	measuring, stop := context.WithTimeout(context.Background(), groupsTimeout)
+	defer stop()
 	for _, groups := range shards {
 		for i := range groups {
-			each(metrics.GroupStats{Snapshot: &groups[i], Lag: round.Measure(&groups[i])})
+			each(metrics.GroupStats{Snapshot: &groups[i], Lag: round.Measure(measuring, &groups[i])})
 		}
 	}
 }

@@ -65,6 +65,7 @@ type topicRow struct {
 	group, topic      string
 	offsetSum, lagSum int64
 	known             bool          // lagSum is
+	skipped           bool          // there was no time for some partitions: sums of the others would be too low
 	behind            time.Duration // negative: not known
 }
 
@@ -107,6 +108,7 @@ func kept[R any](r *groupRows, rows []R, row R) []R {
 
 func (t *topicRow) add(p *lag.Partition) {
 	t.offsetSum += p.Committed
+	t.skipped = t.skipped || p.Lag == lag.Skipped
 	if p.Lag >= 0 {
 		t.lagSum += p.Lag
 		t.known = true
@@ -142,10 +144,10 @@ func (r *groupRows) collect(out emitter) {
 func (t *topicRow) collect(out emitter) {
 	labels := []string{"consumergroup", t.group, "topic", t.topic}
 	out.gauge("kafka_consumergroup_current_offset_sum", "Committed offsets of all partitions of the topic.", float64(t.offsetSum), labels...)
-	if t.known {
+	if t.known && !t.skipped {
 		out.gauge("kafka_consumergroup_lag_sum", "Lag in all partitions of the topic.", float64(t.lagSum), labels...)
 	}
-	if t.behind >= 0 {
+	if t.behind >= 0 && !t.skipped {
 		out.gauge("dmq_consumer_group_lag_seconds", "Age of the first record that the group has not consumed, in the partition where it is oldest; 0 with no lag.",
 			t.behind.Seconds(), "group", t.group, "topic", t.topic)
 	}

@@ -68,6 +68,13 @@ func TestCollector_Groups(t *testing.T) {
 				{Topic: "orders", Partition: 1, Committed: 100, End: 100},
 			},
 		},
+		metrics.GroupStats{
+			Snapshot: &group.Snapshot{ID: "hurried", Type: "consumer", State: "Empty"},
+			Lag: []lag.Partition{
+				{Topic: "orders", Partition: 0, Committed: 90, End: 100, Lag: 10},
+				{Topic: "orders", Partition: 1, Committed: 90, End: lag.Skipped, Lag: lag.Skipped, Behind: lag.Skipped},
+			},
+		},
 		metrics.GroupStats{Snapshot: &group.Snapshot{ID: "idle", Type: "classic", State: "Empty"}},
 	)
 	tests := []struct {
@@ -79,13 +86,18 @@ func TestCollector_Groups(t *testing.T) {
 			"dmq_metrics_truncated{} 0",
 			"kafka_consumergroup_current_offset_sum{consumergroup=billing,topic=gone} 5",
 			"kafka_consumergroup_current_offset_sum{consumergroup=billing,topic=orders} 190",
+			"kafka_consumergroup_current_offset_sum{consumergroup=hurried,topic=orders} 180",
 			"kafka_consumergroup_current_offset{consumergroup=billing,partition=0,topic=gone} 5",
 			"kafka_consumergroup_current_offset{consumergroup=billing,partition=0,topic=orders} 90",
 			"kafka_consumergroup_current_offset{consumergroup=billing,partition=1,topic=orders} 100",
+			"kafka_consumergroup_current_offset{consumergroup=hurried,partition=0,topic=orders} 90",
+			"kafka_consumergroup_current_offset{consumergroup=hurried,partition=1,topic=orders} 90",
 			"kafka_consumergroup_lag_sum{consumergroup=billing,topic=orders} 10",
 			"kafka_consumergroup_lag{consumergroup=billing,partition=0,topic=orders} 10",
 			"kafka_consumergroup_lag{consumergroup=billing,partition=1,topic=orders} 0",
+			"kafka_consumergroup_lag{consumergroup=hurried,partition=0,topic=orders} 10",
 			"kafka_consumergroup_members{consumergroup=billing} 2",
+			"kafka_consumergroup_members{consumergroup=hurried} 0",
 			"kafka_consumergroup_members{consumergroup=idle} 0",
 		}},
 		{metrics.LevelTopic, []string{
@@ -93,8 +105,10 @@ func TestCollector_Groups(t *testing.T) {
 			"dmq_metrics_truncated{} 0",
 			"kafka_consumergroup_current_offset_sum{consumergroup=billing,topic=gone} 5",
 			"kafka_consumergroup_current_offset_sum{consumergroup=billing,topic=orders} 190",
+			"kafka_consumergroup_current_offset_sum{consumergroup=hurried,topic=orders} 180",
 			"kafka_consumergroup_lag_sum{consumergroup=billing,topic=orders} 10",
 			"kafka_consumergroup_members{consumergroup=billing} 2",
+			"kafka_consumergroup_members{consumergroup=hurried} 0",
 			"kafka_consumergroup_members{consumergroup=idle} 0",
 		}},
 		{metrics.LevelCluster, []string{"dmq_metrics_truncated{} 0"}},
@@ -114,12 +128,12 @@ func TestCollector_Groups(t *testing.T) {
 		"kafka_server_group_coordinator_metrics_classic_group_count{state=Stable} 0",
 		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Assigning} 0",
 		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Dead} 0",
-		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Empty} 0",
+		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Empty} 1",
 		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Reconciling} 0",
 		"kafka_server_group_coordinator_metrics_consumer_group_count{state=Stable} 1",
 		"kafka_server_group_coordinator_metrics_group_count{protocol=classic} 1",
-		"kafka_server_group_coordinator_metrics_group_count{protocol=consumer} 1",
-		"kafka_server_group_coordinator_metrics_offset_count{} 3",
+		"kafka_server_group_coordinator_metrics_group_count{protocol=consumer} 2",
+		"kafka_server_group_coordinator_metrics_offset_count{} 5",
 	}
 	if diff := cmp.Diff(want, states); diff != "" {
 		t.Error(diff)

@@ -9,5 +9,6 @@
 // port, on any goroutine. It knows logs through EndOffsets only, so that partitions which are led elsewhere can be asked for in
 // the same way.
 //
-// Bounds: a measurement reads no more than MaxReads batch headers. What is beyond that is not known this time.
+// Bounds: a measurement reads no more than MaxReads batch headers, and asks nothing more when its context ends. What is beyond that
+// is skipped this time.
 package lag

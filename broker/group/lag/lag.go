@@ -1,6 +1,7 @@
 package lag
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,13 @@ type EndOffsets interface {
 // MaxReads bounds how many batches one measurement reads the header of.
 const MaxReads = 10_000
 
-// Partition is how far a group has come in a partition. What is not known is negative.
+// What stands for a figure that there is not. Both are negative.
+const (
+	Unknown = -1 // nobody here can tell
+	Skipped = -2 // there was no time to ask
+)
+
+// Partition is how far a group has come in a partition. What is not known is Unknown or Skipped.
 type Partition struct {
 	Topic     string
 	Partition int32
@@ -28,9 +35,6 @@ type Partition struct {
 	Lag       int64
 	Behind    time.Duration
 }
-
-// unknown stands for what is not known.
-const unknown = -1
 
 // Tracker remembers what was read, from one round to the next.
 type Tracker struct {
@@ -70,13 +74,16 @@ func (t *Tracker) Begin(now time.Time) *Round {
 // End ends a round over all groups: what it has not met is forgotten. A round over some is not ended.
 func (r *Round) End() { r.t.known.Store(&r.next) }
 
-// Measure returns how far a group has come in the partitions for which it has committed offsets, in their order.
-func (r *Round) Measure(g *group.Snapshot) []Partition {
+// Measure returns how far a group has come in the partitions for which it has committed offsets, in their order. When ctx ends
+// the rest is skipped: asking may open logs, which takes a while after a restart.
+func (r *Round) Measure(ctx context.Context, g *group.Snapshot) []Partition {
 	out := make([]Partition, len(g.Offsets))
 	for i, o := range g.Offsets {
-		p := Partition{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: unknown, Lag: unknown, Behind: unknown}
+		p := Partition{Topic: o.Topic, Partition: o.Partition, Committed: o.Offset, End: Unknown, Lag: Unknown, Behind: Unknown}
 		tp := protocol.TopicPartition{Topic: o.Topic, Partition: o.Partition}
-		if end, ok := r.t.ends.EndOffset(tp); ok {
+		if ctx.Err() != nil {
+			p.End, p.Lag, p.Behind = Skipped, Skipped, Skipped
+		} else if end, ok := r.t.ends.EndOffset(tp); ok {
 			p.End, p.Lag, p.Behind = end, max(0, end-o.Offset), 0
 		}
 		if p.Lag > 0 {
@@ -92,24 +99,24 @@ func (r *Round) behind(groupID string, tp protocol.TopicPartition, offset int64)
 	written, ok := r.known[at]
 	if !ok {
 		if r.reads >= MaxReads {
-			return unknown
+			return Skipped
 		}
 		r.reads++
 		if written, ok = r.t.ends.WrittenAt(tp, offset); !ok {
-			return unknown
+			return Unknown
 		}
 	}
 	r.next[at] = written
 	return max(0, r.now.Sub(written)) // the clock of a producer may be ahead
 }
 
-// Total is the lag of all partitions whose end is known, and how far the one that is furthest behind is, -1 where no
+// Total is the lag of all partitions whose end is known, and how far the one that is furthest behind is, Unknown where no
 // partition's is known. A group without offsets is not behind.
 func Total(partitions []Partition) (lag int64, behind time.Duration) {
 	if len(partitions) == 0 {
 		return 0, 0
 	}
-	behind = unknown
+	behind = Unknown
 	for _, p := range partitions {
 		lag += max(0, p.Lag)
 		behind = max(behind, p.Behind)

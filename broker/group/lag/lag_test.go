@@ -1,6 +1,7 @@
 package lag_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -34,11 +35,15 @@ func snapshot(id string, offsets ...group.SnapshotOffset) *group.Snapshot {
 }
 
 func measure(tr *lag.Tracker, now time.Time, groups ...*group.Snapshot) [][]lag.Partition {
+	return measureIn(context.Background(), tr, now, groups...)
+}
+
+func measureIn(ctx context.Context, tr *lag.Tracker, now time.Time, groups ...*group.Snapshot) [][]lag.Partition {
 	r := tr.Begin(now)
 	defer r.End()
 	var out [][]lag.Partition
 	for _, g := range groups {
-		out = append(out, r.Measure(g))
+		out = append(out, r.Measure(ctx, g))
 	}
 	return out
 }
@@ -84,6 +89,17 @@ func TestTracker_ReadsOnce(t *testing.T) {
 	measure(tr, start, snapshot("g", group.SnapshotOffset{Topic: "orders", Offset: 91}))
 	if logs.reads != 3 {
 		t.Errorf("%d reads, want 3: one when the group moved, one when it came back", logs.reads)
+	}
+}
+
+func TestRound_Measure_NoTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	logs := &fakeLogs{ends: map[string]int64{"orders": 100}}
+	got := measureIn(ctx, lag.NewTracker(logs), start, snapshot("g", group.SnapshotOffset{Topic: "orders", Offset: 90}))[0]
+	want := []lag.Partition{{Topic: "orders", Committed: 90, End: lag.Skipped, Lag: lag.Skipped, Behind: lag.Skipped}}
+	if diff := cmp.Diff(want, got); diff != "" || logs.reads > 0 {
+		t.Errorf("%s, %d reads", diff, logs.reads)
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -14,8 +16,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// leaveTimeout bounds the last commit and leaving the group.
-const leaveTimeout = 5 * time.Second
+const (
+	// commitInterval is how long what was printed stays uncommitted at most: people look at the lag meanwhile.
+	commitInterval = time.Second
+	// leaveTimeout bounds the last commit and leaving the group.
+	leaveTimeout = 5 * time.Second
+)
 
 // groupReader is a member of a group that prints what it is given. It commits what it has printed, and nothing else: a
 // record is printed again rather than lost.
@@ -36,6 +42,10 @@ func (a *app) consumeGroup(ctx context.Context, topics []string, begin position,
 	if len(o.partitions) > 0 {
 		return usage("leave out --partition: the group decides who reads what", "--group and --partition cannot be used together")
 	}
+	// Whoever reads what is printed may stop reading. A member that the signal ended would be waited for by the others until
+	// its session ends.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
 	r := &groupReader{a: a, o: o, begin: begin, open: make(map[topicPartition]bool), done: func() {}}
 	opts, err := r.options()
 	if err != nil {
@@ -64,7 +74,7 @@ func (a *app) consumeGroup(ctx context.Context, topics []string, begin position,
 func (r *groupReader) options() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(r.o.group), kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.AutoCommitMarks(), kgo.BlockRebalanceOnPoll(), kgo.AdjustFetchOffsetsFn(r.assigned), kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.lost),
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitInterval), kgo.BlockRebalanceOnPoll(), kgo.AdjustFetchOffsetsFn(r.assigned), kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.lost),
 	}
 	if r.o.committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))

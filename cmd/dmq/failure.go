@@ -26,6 +26,7 @@ const (
 	codeUnreachable = 7
 	codeConflict    = 8
 	codeInterrupted = 130
+	codeBrokenPipe  = 141
 	codeTerminated  = 143
 )
 

@@ -63,9 +63,26 @@ func groupStates() []string {
 	return []string{"Empty", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "Stable", "Dead"}
 }
 
-// listGroups asks every broker for the groups it coordinates. With an error, the groups are those of the brokers that
-// answered.
+// listPause is how long a coordinator that loads is left alone.
+const listPause = 200 * time.Millisecond
+
+// listGroups asks every broker for the groups it coordinates, again while one says that it is still loading them. With an
+// error, the groups are those of the brokers that answered.
 func listGroups(ctx context.Context, cl *kgo.Client, states, types []string) ([]listedGroup, error) {
+	for {
+		groups, err := listGroupsOnce(ctx, cl, states, types)
+		if !errors.Is(err, kerr.CoordinatorLoadInProgress) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
+			return groups, err
+		}
+		select {
+		case <-time.After(listPause):
+		case <-ctx.Done():
+			return groups, err
+		}
+	}
+}
+
+func listGroupsOnce(ctx context.Context, cl *kgo.Client, states, types []string) ([]listedGroup, error) {
 	req := kmsg.NewPtrListGroupsRequest()
 	req.StatesFilter, req.TypesFilter = states, types
 	groups := []listedGroup{}

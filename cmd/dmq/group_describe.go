@@ -295,7 +295,7 @@ func groupGrid(g describedGroup, lag []partitionLag) grid {
 	if g.Epoch != nil {
 		facts = append(facts, fmt.Sprintf("epoch %d", *g.Epoch))
 	}
-	facts = append(facts, fmt.Sprintf("lag %d", totalLag(lag)), fmt.Sprintf("coordinator %d", g.Coordinator))
+	facts = append(facts, lagText(lag), fmt.Sprintf("coordinator %d", g.Coordinator))
 	t := grid{
 		title:  fmt.Sprintf("%s  (%s)", g.Name, strings.Join(facts, ", ")),
 		header: []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER", "START", "HOST", "METADATA"}, wide: 6, numeric: []int{1, 2, 3, 4, 6},
@@ -308,6 +308,21 @@ func groupGrid(g describedGroup, lag []partitionLag) grid {
 		t.rows = append(t.rows, []any{p.Topic, p.Partition, orUnknown(p.Committed), p.end(), orUnknown(p.Lag), p.owner(), orUnknown(p.Start), orDash(host), orDash(p.Metadata)})
 	}
 	return t
+}
+
+// lagText is the lag of a group in words. A partition without a committed offset has none: where its consumers begin is theirs
+// to say.
+func lagText(lag []partitionLag) string {
+	text, without := fmt.Sprintf("lag %d", totalLag(lag)), 0
+	for _, p := range lag {
+		if p.Committed == nil {
+			without++
+		}
+	}
+	if without > 0 {
+		text += fmt.Sprintf(" and %s without a commit", count(without, "partition"))
+	}
+	return text
 }
 
 // orUnknown is a number, or "-" where there is none.

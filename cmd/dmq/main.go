@@ -64,6 +64,9 @@ func run(args []string, a *app) int {
 	if sig := new(interrupted); asInterrupt(ctx, sig) && (errors.Is(err, context.Canceled) || errors.As(err, new(*interrupted))) {
 		return sig.code() // the user knows
 	}
+	if path, ok := errors.AsType[*os.PathError](err); ok && path.Path == "/dev/stdout" && errors.Is(err, syscall.EPIPE) {
+		return codeBrokenPipe // nobody reads any more: no reason to complain
+	}
 	f := explain(err)
 	f.print(a)
 	return f.code

@@ -79,15 +79,14 @@ func (s *Session) share(step string, members ...*classic) {
 
 // oneLeads records what the answers of members have in common, where it is not said which of them leads.
 func (s *Session) oneLeads(step string, members ...*classic) {
-	leaders := 0
+	var leaders []int
 	for _, m := range members {
 		s.Note(step+": "+m.name, fmt.Sprint("generation ", m.generation))
 		if m.leader {
-			leaders++
-			s.Note(step, fmt.Sprintf("a leader of %d members", len(m.members)))
+			leaders = append(leaders, len(m.members))
 		}
 	}
-	s.Note(step, fmt.Sprintf("%d leaders", leaders))
+	s.Note(step+": members that the leaders see", leaders)
 }
 
 // poll reports for members that must not be forgotten, until done.

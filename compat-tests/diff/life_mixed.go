@@ -1,6 +1,8 @@
 package diff
 
 import (
+	"fmt"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -33,10 +35,20 @@ func (s *Session) sharing(topic string, shares map[*classic][]int32, members ...
 	}
 }
 
-// rejoin has a classic member of a consumer group join again until its share is stable, as it does when a heartbeat tells it to.
+// rejoin has a classic member of a consumer group join again and fetch its share, and records how large it is: which partitions
+// it holds depends on its id, which differs.
 func (m *classic) rejoin(step string) {
 	m.join(step + ", joins")
-	m.sync(step+", syncs", nil)
+	r := m.send("", m.syncRequest(nil)).(*kmsg.SyncGroupResponse)
+	share := kmsg.NewConsumerMemberAssignment()
+	if r.ErrorCode == noError {
+		m.s.must(share.ReadFrom(r.MemberAssignment))
+	}
+	n := 0
+	for _, t := range share.Topics {
+		n += len(t.Partitions)
+	}
+	m.s.Note(m.name+": "+step+", share", fmt.Sprintf("error %d, version %d, %d partitions", r.ErrorCode, share.Version, n))
 }
 
 func upgrade(s *Session) {
@@ -70,7 +82,7 @@ func upgrade(s *Session) {
 	s.committed("committed", a.group)
 	a.leave("leaves")
 	a2 := s.consumer("a2", "g", 1, t)
-	a2.beat("comes as a consumer")
+	a2.beat("")
 	b.heartbeat("is told of it")
 	b.leave("leaves")
 	b2 := s.consumer("b2", "g", 1, t)
@@ -94,8 +106,7 @@ func downgrade(s *Session) {
 	c, d := s.consumer("c", "g", 1, t), s.consumer("d", "g", 1, t)
 	s.settle("two consumers", map[*consumer]int{c: 2, d: 2})
 	a := s.classic("a", "g", 9, t)
-	a.join("comes")
-	a.sync("syncs", nil)
+	a.rejoin("comes")
 	s.listed("with a classic member", a.group)
 	s.poll(func() bool {
 		c.send("", c.holding())
@@ -233,8 +244,7 @@ func partitionsAddedUnderBoth(s *Session) {
 	c := s.consumer("c", "g", 1, t)
 	s.settle("one", map[*consumer]int{c: 2})
 	a := s.classic("a", "g", 9, t)
-	a.join("comes")
-	a.sync("syncs", nil)
+	a.rejoin("comes")
 	s.settle("one is given up", map[*consumer]int{c: 1})
 	s.heartbeatAndJoin(a, "takes one")
 	s.addPartitions("t", 4)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -44,6 +45,7 @@ func TestConformance(t *testing.T) {
 		{"usage", testUsage},
 		{"atomic write", testWriteFileAtomic},
 		{"file ends", testReadAtEnd},
+		{"modification time", testSetModTime},
 	}
 	for _, impl := range impls {
 		for _, c := range cases {
@@ -386,4 +388,23 @@ func testWriteFileAtomic(t *testing.T, fsys vfs.FS, dir string) {
 	}
 	_, err = vfs.ReadFile(fsys, filepath.Join(dir, "missing"))
 	wantErr(t, "read a missing file", err, fs.ErrNotExist)
+}
+
+func testSetModTime(t *testing.T, fsys vfs.FS, dir string) {
+	name := filepath.Join(dir, "f")
+	create(t, fsys, name, []byte("x")).Close()
+	want := time.UnixMilli(1_600_000_000_123)
+	if err := fsys.SetModTime(name, want); err != nil {
+		t.Fatal(err)
+	}
+	info, err := fsys.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.ModTime(); !got.Equal(want) {
+		t.Errorf("modified at %v, want %v", got, want)
+	}
+	if err := fsys.SetModTime(filepath.Join(dir, "missing"), want); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("time of a missing file: got %v, want fs.ErrNotExist", err)
+	}
 }

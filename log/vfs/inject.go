@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // Op labels an operation for Inject.
@@ -21,6 +22,7 @@ const (
 	OpRename // labelled with the new name
 	OpReadDir
 	OpStat
+	OpSetModTime
 	OpSyncDir
 	OpLock
 	OpUsage
@@ -34,7 +36,7 @@ const (
 )
 
 var opNames = [...]string{
-	"open", "create", "mkdirall", "remove", "removeall", "rename", "readdir", "stat", "syncdir", "lock", "usage",
+	"open", "create", "mkdirall", "remove", "removeall", "rename", "readdir", "stat", "setmodtime", "syncdir", "lock", "usage",
 	"read", "write", "truncate", "syncdata", "sync", "filestat", "close",
 }
 
@@ -50,7 +52,7 @@ func (o Op) String() string {
 // crash test fails one after the other.
 func (o Op) Changes() bool {
 	switch o {
-	case OpCreate, OpMkdirAll, OpRemove, OpRemoveAll, OpRename, OpSyncDir, OpWrite, OpTruncate, OpSyncData, OpSync:
+	case OpCreate, OpMkdirAll, OpRemove, OpRemoveAll, OpRename, OpSetModTime, OpSyncDir, OpWrite, OpTruncate, OpSyncData, OpSync:
 		return true
 	default:
 		return false
@@ -134,6 +136,13 @@ func (i *injectFS) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return i.fs.Stat(name)
+}
+
+func (i *injectFS) SetModTime(name string, t time.Time) error {
+	if err := i.before(OpSetModTime, name); err != nil {
+		return err
+	}
+	return i.fs.SetModTime(name, t)
 }
 
 func (i *injectFS) SyncDir(name string) error {

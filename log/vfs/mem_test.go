@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -219,6 +220,7 @@ func everything(fsys vfs.FS) error {
 		func() error { return fsys.MkdirAll("/d", 0o755) },
 		func() error { return fsys.SyncDir("/d") },
 		func() error { _, err := fsys.Stat("/d"); return err },
+		func() error { return fsys.SetModTime("/f", time.UnixMilli(1)) },
 		func() error { _, err := fsys.ReadDir("/"); return err },
 		func() error { _, err := fsys.Usage("/"); return err },
 		func() error {

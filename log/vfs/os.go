@@ -3,6 +3,7 @@ package vfs
 import (
 	"io/fs"
 	"os"
+	"time"
 )
 
 // OS returns the real filesystem.
@@ -24,6 +25,8 @@ func (osFS) RemoveAll(name string) error                  { return os.RemoveAll(
 func (osFS) Rename(oldName, newName string) error         { return os.Rename(oldName, newName) }
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }
 func (osFS) Stat(name string) (fs.FileInfo, error)        { return os.Stat(name) }
+
+func (osFS) SetModTime(name string, t time.Time) error { return os.Chtimes(name, time.Time{}, t) }
 
 // osFile takes everything but the platform's fast paths from os.File.
 type osFile struct{ *os.File }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Flags of OpenFile, those of package os under a name that needs no import of it.
@@ -36,6 +37,8 @@ type FS interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// Stat describes a file or folder.
 	Stat(name string) (fs.FileInfo, error)
+	// SetModTime says when a file was last modified. A crash may undo it.
+	SetModTime(name string, t time.Time) error
 	// SyncDir makes the names in a folder durable.
 	SyncDir(name string) error
 	// Lock takes an exclusive lock for this process on the file name, creating it where needed, until the returned

@@ -21,6 +21,9 @@ func (l *Log) stop(finish func() error) error {
 		return nil
 	}
 	l.sync.wake()
+	l.compactions.close()
+	l.layout.Lock()
+	defer l.layout.Unlock()
 	l.lock()
 	defer l.unlock()
 	l.sync.waitIdle()

@@ -296,7 +296,7 @@ func (l *Log) commit(rd *round, active *segment.Segment, position int64) error {
 		}
 		l.publishUnstable()
 	}
-	l.marks.add(mark{offset: rd.end, base: active.BaseOffset(), position: active.Size()})
+	l.marks.add(mark{offset: rd.end, position: active.Size(), segment: active})
 	l.tail.append(rd.bufs, rd.batches)
 	l.sync.wrote(active.Size() - position)
 	l.end.Store(rd.end)

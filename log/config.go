@@ -18,7 +18,7 @@ type Config struct {
 	RetentionBytes int64 // retention.bytes
 	RetentionMs    int64 // retention.ms
 	CleanupDelete  bool  // cleanup.policy contains delete
-	CleanupCompact bool  // cleanup.policy contains compact: every record needs a key; nothing is compacted yet
+	CleanupCompact bool  // cleanup.policy contains compact: every record needs a key
 
 	MaxMessageBytes      int32 // max.message.bytes: the largest batch as stored
 	LogAppendTime        bool  // message.timestamp.type=LogAppendTime
@@ -37,7 +37,20 @@ type Config struct {
 
 	FileDeleteDelayMs      int64 // file.delete.delay.ms: how long a deleted segment's files stay under .deleted
 	ProducerIDExpirationMs int64 // producer.id.expiration.ms
-	DeleteRetentionMs      int64 // delete.retention.ms: for compaction
+
+	// Of compaction.
+	DeleteRetentionMs  int64   // delete.retention.ms: how long tombstones and end markers stay after they were compacted
+	MinCleanableRatio  float64 // min.cleanable.dirty.ratio: the share of dirty bytes above which a log is compacted
+	MinCompactionLagMs int64   // min.compaction.lag.ms: a segment with a younger record is not compacted
+	MaxCompactionLagMs int64   // max.compaction.lag.ms: an older one is, whatever its share
+}
+
+// maxSegmentMs is when a segment is rolled at latest: nothing can be compacted before.
+func (c *Config) maxSegmentMs() int64 {
+	if c.CleanupCompact && c.MaxCompactionLagMs > 0 {
+		return min(c.SegmentMs, c.MaxCompactionLagMs)
+	}
+	return c.SegmentMs
 }
 
 // durable reports whether callers wait for syncs.
@@ -64,5 +77,7 @@ func DefaultConfig() Config {
 		FileDeleteDelayMs:      60 * 1000,
 		ProducerIDExpirationMs: 24 * hour,
 		DeleteRetentionMs:      24 * hour,
+		MinCleanableRatio:      0.5,
+		MaxCompactionLagMs:     math.MaxInt64,
 	}
 }

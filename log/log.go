@@ -28,6 +28,7 @@ type Options struct {
 	RecoveryPoint  int64 // checkpointed: everything below it was synced
 	LogStartOffset int64 // checkpointed
 	HighWatermark  int64 // checkpointed
+	CleanedOffset  int64 // checkpointed: everything below it was compacted; 0: nothing
 	CleanShutdown  bool  // the log was closed before its process ended: nothing has to be checked
 
 	Syncer    *Syncer        // shared by the logs of a process
@@ -44,7 +45,7 @@ type Options struct {
 	// Appended is called without locks after batches were written.
 	Appended func()
 	// RecoveryPointLowered is called after a truncation below the recovery point and before anything can be appended: a
-	// checkpoint of before would take what comes after the truncation for synced.
+	// checkpoint of before would take what comes after the truncation for synced, and for compacted.
 	RecoveryPointLowered func()
 
 	Logger *slog.Logger     // nil: discarded
@@ -58,6 +59,9 @@ type Log struct {
 	logger *slog.Logger
 	config atomic.Pointer[Config]
 	epochs *epoch.Cache
+
+	// layout is held by whoever renames or removes files of segments, across that I/O; taken before mu.
+	layout sync.Mutex
 
 	// mu is the append lock: it orders everything that changes segments or producer state, and is held across that I/O.
 	// Take it with lock, release it with unlock. It guards the fields below.
@@ -77,12 +81,15 @@ type Log struct {
 	end           atomic.Int64 // log end offset; set under mu
 	highWatermark atomic.Int64
 	unstable      atomic.Int64 // first offset of the oldest open or unreplicated transaction; noOffset: none
+	cleaned       atomic.Int64 // everything below it was compacted; written with layout held
 	raised        atomic.Bool  // the high watermark grew and the producer state has not been told
 
 	marks marks
 	sync  syncState
 	tail  tail
 	hints hints
+
+	compactions compactions
 
 	nothing  Slice                 // what Read returns where there is nothing; never written to
 	state    atomic.Pointer[error] // why the log takes no more calls; nil while it does
@@ -270,7 +277,7 @@ func (l *Log) nowMs() int64 { return l.o.Now().UnixMilli() }
 // jitter spreads the rolls of partitions that were created together: a share of segment.jitter.ms that is the same each
 // time.
 func (l *Log) jitter(cfg *Config, baseOffset int64) int64 {
-	limit := min(cfg.SegmentJitterMs, cfg.SegmentMs)
+	limit := min(cfg.SegmentJitterMs, cfg.maxSegmentMs())
 	if limit <= 0 {
 		return 0
 	}

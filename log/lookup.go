@@ -10,55 +10,58 @@ import (
 // OffsetForTimestamp finds the first record whose timestamp is at least ts. leaderEpoch is -1 where the batch has none. What
 // is found may lie above the high watermark.
 func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
-	if err := l.usable(); err != nil {
-		return 0, 0, 0, false, err
-	}
 	start := l.logStart.Load()
-	for _, s := range l.list() {
-		if s.NextOffset() <= start {
-			continue
+	return l.findTime(func(list []*segment.Segment) (segment.TimestampOffset, bool, error) {
+		for _, s := range list {
+			if s.NextOffset() <= start {
+				continue
+			}
+			largest, err := s.LargestTimestamp()
+			if err != nil {
+				return segment.TimestampOffset{}, false, err
+			}
+			if largest < ts {
+				continue
+			}
+			if t, ok, err := s.FindTimestamp(ts, start); err != nil || ok {
+				return t, ok, err
+			}
 		}
-		largest, err := s.LargestTimestamp()
-		if err != nil {
-			return 0, 0, 0, false, l.readError(err, start)
-		}
-		if largest < ts {
-			continue
-		}
-		t, ok, err := s.FindTimestamp(ts, start)
-		if err != nil || ok {
-			return t.Offset, t.Timestamp, t.LeaderEpoch, ok, l.lookupError(err, start)
-		}
-	}
-	return 0, 0, 0, false, nil
+		return segment.TimestampOffset{}, false, nil
+	})
 }
 
 // OffsetOfMaxTimestamp finds the first record with the largest timestamp.
 func (l *Log) OffsetOfMaxTimestamp() (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
+	return l.findTime(func(list []*segment.Segment) (segment.TimestampOffset, bool, error) {
+		var latest *segment.Segment
+		largest := int64(math.MinInt64)
+		for _, s := range list {
+			ts, err := s.MaxTimestamp()
+			if err != nil {
+				return segment.TimestampOffset{}, false, err
+			}
+			if ts > largest {
+				latest, largest = s, ts
+			}
+		}
+		return latest.FindMaxTimestamp()
+	})
+}
+
+func (l *Log) findTime(look func(list []*segment.Segment) (segment.TimestampOffset, bool, error)) (offset, timestamp int64, leaderEpoch int32, found bool, err error) {
 	if err := l.usable(); err != nil {
 		return 0, 0, 0, false, err
 	}
-	start := l.logStart.Load()
-	var latest *segment.Segment
-	largest := int64(math.MinInt64)
-	for _, s := range l.list() {
-		ts, err := s.MaxTimestamp()
-		if err != nil {
-			return 0, 0, 0, false, l.readError(err, start)
-		}
-		if ts > largest {
-			latest, largest = s, ts
-		}
+	var t segment.TimestampOffset
+	err = l.onSegments(func(list []*segment.Segment) (err error) {
+		t, found, err = look(list)
+		return err
+	})
+	if err != nil {
+		return 0, 0, 0, false, l.readError(err, l.logStart.Load())
 	}
-	t, ok, err := latest.FindMaxTimestamp()
-	return t.Offset, t.Timestamp, t.LeaderEpoch, ok, l.lookupError(err, start)
-}
-
-func (l *Log) lookupError(err error, offset int64) error {
-	if err == nil {
-		return nil
-	}
-	return l.readError(err, offset)
+	return t.Offset, t.Timestamp, t.LeaderEpoch, found, nil
 }
 
 // LatestEpoch is the newest leader epoch that the log knows.

@@ -1,11 +1,16 @@
 package log
 
-import "sync"
+import (
+	"sync"
 
-// mark says where in the log an offset is: the first batch at or above offset begins at position in the segment that begins
-// at base, or will.
+	"github.com/distributedmq/dmq/log/segment"
+)
+
+// mark says where in the log an offset is: the first batch at or above offset begins at position in the segment, or will. It is
+// no use for another segment that begins at the same offset, as a compacted one does.
 type mark struct {
-	offset, base, position int64
+	offset, position int64
+	segment          *segment.Segment
 }
 
 // marks remembers where recent log ends were. High watermarks are among them, so that a read up to the high watermark
@@ -98,7 +103,7 @@ func (h *hints) add(k mark, start int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.ring { // a reader goes on
-		if h.ring[i].base == k.base && h.ring[i].position == start {
+		if h.ring[i].segment == k.segment && h.ring[i].position == start {
 			h.ring[i] = k
 			return
 		}
@@ -111,14 +116,14 @@ func (h *hints) add(k mark, start int64) {
 	h.next = (h.next + 1) % hintCount
 }
 
-// find returns the position in segment base where a read ended that began at or before offset, the furthest one; 0 when
+// find returns the position in segment s where a read ended that began at or before offset, the furthest one; 0 when
 // there is none.
-func (h *hints) find(base, offset int64) int64 {
+func (h *hints) find(s *segment.Segment, offset int64) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var best mark
 	for _, k := range h.ring {
-		if k.base == base && k.offset <= offset && k.offset >= best.offset && k.position > best.position {
+		if k.segment == s && k.offset <= offset && k.offset >= best.offset && k.position > best.position {
 			best = k
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/distributedmq/dmq/log/checkpoint"
@@ -119,6 +120,9 @@ func (l *Log) start(end int64) error {
 	l.logStart.Store(start)
 	l.end.Store(end)
 	l.highWatermark.Store(max(start, min(l.o.HighWatermark, end)))
+	if l.o.CleanedOffset <= end { // else what comes there is not what was compacted
+		l.cleaned.Store(max(0, l.o.CleanedOffset))
+	}
 	l.epochs.TruncateFromEnd(end)
 	l.epochs.TruncateFromStart(start)
 	if err := l.epochs.Flush(); err != nil {
@@ -309,7 +313,8 @@ func (l *Log) finishInterrupted(names []string) ([]string, error) {
 	return l.readDir()
 }
 
-// finishSwap removes the segments that the .swap files were made of and gives those their names.
+// finishSwap removes the segments that the .swap files were made of and gives those their names: the .log files first and
+// durably, for as long as one of them is .swap all others in its range are taken for old ones.
 func (l *Log) finishSwap(names, swaps []string) error {
 	low, high := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, name := range swaps {
@@ -335,11 +340,19 @@ func (l *Log) finishSwap(names, swaps []string) error {
 			}
 		}
 	}
-	for _, name := range swaps {
-		to := name[:len(name)-len(segment.SwapSuffix)]
-		l.logger.Info("complete an interrupted replacement", slog.String("path", l.path(to)))
-		if err := l.fs.Rename(l.path(name), l.path(to)); err != nil {
+	for _, logs := range []bool{true, false} {
+		if err := l.fs.SyncDir(l.o.Dir); err != nil {
 			return err
+		}
+		for _, name := range swaps {
+			to := name[:len(name)-len(segment.SwapSuffix)]
+			if strings.HasSuffix(to, segment.LogSuffix) != logs {
+				continue
+			}
+			l.logger.Info("complete an interrupted replacement", slog.String("path", l.path(to)))
+			if err := l.fs.Rename(l.path(name), l.path(to)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

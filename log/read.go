@@ -31,7 +31,11 @@ func (l *Log) Read(offset int64, maxBytes int, maxOffset int64, minOne bool) (*S
 	if parts, ok := l.tail.read(offset, maxOffset, maxBytes, minOne); ok {
 		return l.heapSlice(parts), nil
 	}
-	s, err := l.readFile(offset, maxBytes, maxOffset, minOne)
+	var s *Slice
+	err := l.onSegments(func(list []*segment.Segment) (err error) {
+		s, err = l.readFile(list, offset, maxBytes, maxOffset, minOne)
+		return err
+	})
 	if err != nil {
 		return nil, l.readError(err, offset)
 	}
@@ -48,8 +52,17 @@ func (t *tail) want() {
 	}
 }
 
-func (l *Log) readFile(offset int64, maxBytes int, maxOffset int64, minOne bool) (*Slice, error) {
-	list := l.list()
+// onSegments calls fn with the segments, and again where that failed while they were replaced: their files may be gone.
+func (l *Log) onSegments(fn func(list []*segment.Segment) error) error {
+	for {
+		list := l.segments.Load()
+		if err := fn(*list); err == nil || l.segments.Load() == list {
+			return err
+		}
+	}
+}
+
+func (l *Log) readFile(list []*segment.Segment, offset int64, maxBytes int, maxOffset int64, minOne bool) (*Slice, error) {
 	known, marked := l.marks.find(maxOffset)
 	for i := segmentFor(list, offset); i < len(list); i++ {
 		s := list[i]
@@ -57,8 +70,8 @@ func (l *Log) readFile(offset int64, maxBytes int, maxOffset int64, minOne bool)
 			break
 		}
 		q := segment.Query{Offset: offset, MaxOffset: maxOffset, MaxBytes: int64(maxBytes), MinOne: minOne}
-		q.Hint = l.hints.find(s.BaseOffset(), offset)
-		if marked && known.base == s.BaseOffset() {
+		q.Hint = l.hints.find(s, offset)
+		if marked && known.segment == s {
 			q.EndPosition = known.position
 		}
 		r, ok, err := s.Find(q)
@@ -75,7 +88,7 @@ func (l *Log) readFile(offset int64, maxBytes int, maxOffset int64, minOne bool)
 		if err != nil {
 			return nil, err
 		}
-		l.hints.add(mark{offset: offset, base: s.BaseOffset(), position: r.End}, r.Start)
+		l.hints.add(mark{offset: offset, position: r.End, segment: s}, r.Start)
 		return &Slice{
 			log: l, segment: s, file: file, position: r.Start, size: int(r.End - r.Start), base: r.BaseOffset, bound: r.Bound,
 			check: segment.Verifier{Size: r.End - r.Start},
@@ -128,7 +141,7 @@ func (l *Log) BytesBetween(from, to int64) int64 {
 }
 
 func (l *Log) positionOf(s *segment.Segment, offset int64) (int64, error) {
-	if k, ok := l.marks.find(offset); ok && k.base == s.BaseOffset() {
+	if k, ok := l.marks.find(offset); ok && k.segment == s {
 		return k.position, nil
 	}
 	return s.PositionOf(offset)
@@ -142,18 +155,27 @@ func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
+	txns, err := l.abortedTxns(from, to)
+	if err != nil {
+		return nil, l.readError(err, from)
+	}
 	var found []AbortedTxn
-	list := l.list()
-	for i := segmentFor(list, from); i < len(list); i++ {
-		complete, err := list[i].AbortedTxns(from, to, func(t segment.AbortedTxn) {
-			found = append(found, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
-		})
-		if err != nil {
-			return nil, l.readError(err, from)
-		}
-		if complete {
-			break
-		}
+	for _, t := range txns {
+		found = append(found, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
 	}
 	return found, nil
+}
+
+func (l *Log) abortedTxns(from, to int64) (found []segment.AbortedTxn, err error) {
+	err = l.onSegments(func(list []*segment.Segment) error {
+		found = nil
+		for i := segmentFor(list, from); i < len(list); i++ {
+			complete, err := list[i].AbortedTxns(from, to, func(t segment.AbortedTxn) { found = append(found, t) })
+			if err != nil || complete {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
 }

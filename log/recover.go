@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/distributedmq/dmq/log/epoch"
 	"github.com/distributedmq/dmq/log/segment"
 )
 
@@ -122,11 +123,15 @@ func (l *Log) recoverFrom(first int) (end int64, err error) {
 		return 0, err
 	}
 	// What the checkpoint says of these segments may be older or younger than they are: their batches know.
+	checkpointed := l.epochs.Entries()
 	l.epochs.TruncateFromEnd(list[first].BaseOffset())
 	for i := first; i < len(list); i++ {
 		s := list[i]
 		before := s.Size()
-		res, err := s.Recover(func(b *segment.Batch) error { return l.recoverBatch(s, b) })
+		res, err := s.Recover(func(b *segment.Batch) error {
+			l.restoreEpochs(checkpointed, b)
+			return l.recoverBatch(s, b)
+		})
 		if err != nil {
 			return 0, err
 		}
@@ -211,6 +216,21 @@ func (l *Log) producersAt(list []*segment.Segment, i int) error {
 		return err
 	}
 	return l.replay(list[:i], base)
+}
+
+// restoreEpochs notes again which leader epochs began in the gap that compaction left before b: the batches that told are
+// gone. Without, an epoch would seem to begin later than it did, and a follower would keep what it should truncate.
+func (l *Log) restoreEpochs(checkpointed []epoch.Entry, b *segment.Batch) {
+	end := l.producers.MapEndOffset() // of the batch before
+	if end >= b.BaseOffset {
+		return
+	}
+	for _, e := range checkpointed {
+		latest, ok := l.epochs.Latest()
+		if e.StartOffset >= end && e.StartOffset < b.BaseOffset && e.LeaderEpoch <= b.LeaderEpoch && (!ok || e.LeaderEpoch > latest) {
+			l.epochs.Assign(e.LeaderEpoch, e.StartOffset)
+		}
+	}
 }
 
 // recoverBatch takes over what a checked batch says of leader epoch and producer.

@@ -41,18 +41,20 @@ func (l *Log) advanceStart(offset int64) error {
 // whose records lie below the log start offset, and, where cleanup.policy has delete, those beyond retention.bytes and
 // retention.ms. No segment with a record at or above the high watermark goes. Their files remain under .deleted for
 // file.delete.delay.ms.
-func (l *Log) DeleteOldSegments(now time.Time) (int, error) {
-	l.lock()
-	defer l.unlock()
-	if err := l.usable(); err != nil {
-		return 0, err
-	}
+func (l *Log) DeleteOldSegments(now time.Time) (deleted int, err error) {
+	err = l.changeLayout(func() error {
+		deleted, err = l.deleteOldSegments(now)
+		return err
+	})
+	return deleted, err
+}
+
+func (l *Log) deleteOldSegments(now time.Time) (deleted int, err error) {
 	cfg := l.config.Load()
 	rules := []rule{l.belowStart()}
 	if cfg.CleanupDelete {
 		rules = append(rules, l.tooMuch(cfg), tooOld(cfg, now))
 	}
-	deleted := 0
 	for _, r := range rules {
 		n, err := l.deleteWhile(r)
 		deleted += n
@@ -159,11 +161,16 @@ func (l *Log) removeSegments(gone []*segment.Segment) error {
 		}
 	}
 	l.sync.drop(gone)
+	l.scheduleRemoval(gone)
+	return nil
+}
+
+// scheduleRemoval has the files of segments, which are .deleted, removed later. Under mu.
+func (l *Log) scheduleRemoval(gone []*segment.Segment) {
 	delay := time.Duration(max(0, l.config.Load().FileDeleteDelayMs)) * time.Millisecond
 	r := &removal{segments: gone}
 	r.timer = l.o.Syncer.after(delay, func() { l.removeFiles(r) })
 	l.removals = append(l.removals, r)
-	return nil
 }
 
 // removal is segments whose files are to be removed.

@@ -54,7 +54,7 @@ func (l *Log) shouldRoll(rd *round, d *segment.Batch, lastOffset int64) (bool, e
 			return false, err
 		}
 	}
-	return age > cfg.SegmentMs-l.jitter(cfg, active.BaseOffset()), nil
+	return age > cfg.maxSegmentMs()-l.jitter(cfg, active.BaseOffset()), nil
 }
 
 // roll begins a new segment at base. Under mu, with nothing staged.

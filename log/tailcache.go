@@ -239,6 +239,15 @@ func (t *tail) drop() {
 	t.dropLocked()
 }
 
+// dropBelow empties the tail if it reaches below offset. It fills again.
+func (t *tail) dropBelow(offset int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.chunks) > 0 && t.chunks[0].base < offset {
+		t.dropLocked()
+	}
+}
+
 func (t *tail) dropLocked() {
 	for _, k := range t.chunks {
 		t.cache.release(k)

@@ -12,20 +12,32 @@ import (
 //
 // Nothing below the high watermark may go: that is a broken invariant.
 func (l *Log) TruncateTo(offset int64) error {
+	return l.changeLayout(func() error {
+		if offset >= l.end.Load() {
+			return nil
+		}
+		hw := l.highWatermark.Load()
+		invariant(offset >= hw, "truncate %s to %d, below its high watermark %d", l.o.TopicPartition, offset, hw)
+		if err := l.truncate(offset); err != nil {
+			return l.fail(err) // half done: only recovery can tell what is there
+		}
+		return nil
+	})
+}
+
+// changeLayout calls fn, which removes segments, with layout and the append lock held.
+func (l *Log) changeLayout(fn func() error) error {
+	l.layout.Lock()
+	defer l.layout.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
 	l.lock()
 	defer l.unlock()
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if offset >= l.end.Load() {
-		return nil
-	}
-	hw := l.highWatermark.Load()
-	invariant(offset >= hw, "truncate %s to %d, below its high watermark %d", l.o.TopicPartition, offset, hw)
-	if err := l.truncate(offset); err != nil {
-		return l.fail(err) // half done: only recovery can tell what is there
-	}
-	return nil
+	return fn()
 }
 
 // truncate removes from the back. Under mu. The order is such that after a crash at any point the log is as it was, or
@@ -73,9 +85,13 @@ func (l *Log) truncate(offset int64) error {
 	return nil
 }
 
-// cutSync lowers what is said to be durable to end.
+// cutSync lowers what is said to be durable, and compacted, to end.
 func (l *Log) cutSync(end int64) {
-	if l.sync.cut(end) && l.o.RecoveryPointLowered != nil {
+	uncleaned := l.cleaned.Load() > end
+	if uncleaned {
+		l.cleaned.Store(0)
+	}
+	if (l.sync.cut(end) || uncleaned) && l.o.RecoveryPointLowered != nil {
 		l.o.RecoveryPointLowered()
 	}
 }
@@ -107,15 +123,12 @@ func (l *Log) reloadProducers(end int64) error {
 // TruncateFullyAndStartAt removes everything and begins anew at offset: a follower whose leader has nothing older. Nothing is
 // left of what the log knew of leader epochs and producers.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
-	l.lock()
-	defer l.unlock()
-	if err := l.usable(); err != nil {
-		return err
-	}
-	if err := l.startAt(offset); err != nil {
-		return l.fail(err)
-	}
-	return nil
+	return l.changeLayout(func() error {
+		if err := l.startAt(offset); err != nil {
+			return l.fail(err)
+		}
+		return nil
+	})
 }
 
 func (l *Log) startAt(offset int64) error {
@@ -129,6 +142,7 @@ func (l *Log) startAt(offset int64) error {
 			return err
 		}
 	}
+	l.compactions.invalidate()
 	l.cutSync(0)
 	if err := l.removeSegments(gone); err != nil {
 		return err

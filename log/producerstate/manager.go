@@ -124,6 +124,21 @@ func (m *Manager) ActiveProducers() []Entry {
 	return out
 }
 
+// LastBatch says which batch the state of a producer rests on: compaction keeps it, if only its header.
+type LastBatch struct {
+	Offset        int64 // last offset of the newest data batch; NoOffset: what is known comes from an end marker
+	ProducerEpoch int16
+}
+
+// LastBatches returns the last batch of each producer.
+func (m *Manager) LastBatches() map[int64]LastBatch {
+	out := make(map[int64]LastBatch, len(m.producers))
+	for id, e := range m.producers {
+		out[id] = LastBatch{Offset: e.lastBatch().LastOffset, ProducerEpoch: e.producerEpoch}
+	}
+	return out
+}
+
 // RemoveExpired forgets the producers whose last timestamp is older than the expiration (invariant 5 aside).
 func (m *Manager) RemoveExpired(nowMs int64) {
 	for id, e := range m.producers {

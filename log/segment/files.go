@@ -40,6 +40,8 @@ func (s *Files) Open() int {
 type File struct {
 	files *Files
 
+	naming sync.RWMutex // held across opening and across renaming the segment's files; taken before mu
+
 	mu     sync.Mutex // guards the fields below; never held across I/O
 	path   string
 	f      vfs.File // nil: not open
@@ -68,17 +70,13 @@ func (f *File) acquire() (vfs.File, error) {
 			f.mu.Unlock()
 			return h, nil
 		}
-		path := f.path
 		f.mu.Unlock()
 
-		h, err := f.files.fs.OpenFile(path, vfs.ReadWrite, 0)
+		h, err := f.open()
 		if err != nil {
-			if f.name() == path {
-				return nil, err
-			}
-			continue // renamed meanwhile
+			return nil, err
 		}
-		if f.install(path, h) {
+		if f.install(h) {
 			return h, nil
 		}
 		if err := h.Close(); err != nil { // somebody else was faster
@@ -87,10 +85,16 @@ func (f *File) acquire() (vfs.File, error) {
 	}
 }
 
-// install makes h the open file, with one reference, unless another one is or the name has changed.
-func (f *File) install(path string, h vfs.File) bool {
+func (f *File) open() (vfs.File, error) {
+	f.naming.RLock()
+	defer f.naming.RUnlock()
+	return f.files.fs.OpenFile(f.name(), vfs.ReadWrite, 0)
+}
+
+// install makes h the open file, with one reference, unless another one is.
+func (f *File) install(h vfs.File) bool {
 	f.mu.Lock()
-	if f.f != nil || f.path != path {
+	if f.f != nil {
 		f.mu.Unlock()
 		return false
 	}
@@ -158,7 +162,7 @@ func (f *File) close() error {
 	return h.Close()
 }
 
-// rename follows the file to its new name.
+// rename follows the file to its new name. The caller holds naming.
 func (f *File) rename(path string) {
 	f.mu.Lock()
 	f.path = path

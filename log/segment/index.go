@@ -110,7 +110,7 @@ func (s *Segment) loadTables() error {
 
 // loadTxns takes over the transaction index, which most segments do not have. Half an entry at its end is left out.
 func (s *Segment) loadTxns() error {
-	info, err := s.o.FS.Stat(s.currentPath(TxnIndexSuffix))
+	info, err := s.statFile(TxnIndexSuffix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.txns.reset(0, nil)
@@ -124,7 +124,7 @@ func (s *Segment) loadTxns() error {
 
 // loadTable takes the size of an index file and has its first and last entry checked.
 func (s *Segment) loadTable(t *table, suffix string, check func(first, last []byte, entries int) bool) error {
-	info, err := s.o.FS.Stat(s.currentPath(suffix))
+	info, err := s.statFile(suffix)
 	if err != nil {
 		return err
 	}
@@ -227,8 +227,8 @@ func (s *Segment) replaceIndexes() error {
 		table  *table
 		suffix string
 	}{{&s.offsets, IndexSuffix}, {&s.times, TimeIndexSuffix}} {
-		path, tail := s.currentPath(t.suffix), t.table.view().tail
-		err := withFile(s.o.FS, path, vfs.ReadWrite|vfs.Create|vfs.Trunc, func(f vfs.File) error {
+		tail := t.table.view().tail
+		err := s.withFile(t.suffix, vfs.ReadWrite|vfs.Create|vfs.Trunc, func(f vfs.File) error {
 			_, err := f.WriteAt(tail, 0)
 			return err
 		})

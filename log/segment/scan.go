@@ -62,6 +62,17 @@ func NewScanner(r io.ReaderAt, position, size, minOffset int64, verify bool) *Sc
 	}
 }
 
+// NewVerifyingScanner returns a scanner that checks CRCs, with a buffer of so many bytes: a batch that fits is Whole. Reset
+// gives it something to walk.
+func NewVerifyingScanner(buffer int) *Scanner {
+	return &Scanner{verify: true, buf: make([]byte, 0, max(buffer, headerSize))}
+}
+
+// Reset has the scanner walk r, as NewScanner says, in the memory it has.
+func (s *Scanner) Reset(r io.ReaderAt, position, size, minOffset int64) {
+	*s = Scanner{r: r, size: size, verify: s.verify, next: position, minNext: minOffset, buf: s.buf[:0]}
+}
+
 // Next returns the next batch; io.EOF at the end; *BadBatchError where none begins. All other errors are the reader's.
 func (s *Scanner) Next() (Batch, error) {
 	if s.next >= s.size {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type Options struct {
 	FS                 vfs.FS
 	Dir                string // the partition's folder
 	BaseOffset         int64
+	Suffix             string // of Create: the files carry it behind their names, CleanedSuffix until Rename takes it away
 	Files              *Files
 	IndexIntervalBytes int32
 	IndexBytes         int32  // size an index may have
@@ -44,7 +46,7 @@ type Segment struct {
 
 	mu        sync.Mutex    // guards the fields below
 	dir       string        // follows renames
-	suffix    string        // "" or DeletedSuffix
+	renamed   [4]string     // what stands behind the names of the files, in the order of fileSuffixes
 	loaded    bool          // the tables and maxTime know what the files hold
 	loading   chan struct{} // closed when the goroutine that loads is done
 	firstTime int64         // largest timestamp of the first batch, once firstRead
@@ -74,12 +76,12 @@ func Create(o Options) (*Segment, error) {
 
 func (s *Segment) create() error {
 	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, LogSuffix} {
-		err := withFile(s.o.FS, s.path(suffix), vfs.ReadWrite|vfs.Create|vfs.Trunc, func(vfs.File) error { return nil })
+		err := s.withFile(suffix, vfs.ReadWrite|vfs.Create|vfs.Trunc, func(vfs.File) error { return nil })
 		if err != nil {
 			return err
 		}
 	}
-	err := s.o.FS.Remove(s.path(TxnIndexSuffix))
+	err := s.o.FS.Remove(s.currentPath(TxnIndexSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -98,13 +100,16 @@ func Open(o Options, size, limit int64) *Segment {
 
 func newSegment(o Options) *Segment {
 	s := &Segment{o: o, dir: o.Dir, created: o.Now(), maxTime: timestampOffset{-1, o.BaseOffset}, lastTime: -1}
+	for i := range s.renamed {
+		s.renamed[i] = o.Suffix
+	}
 	s.offsets.width, s.times.width, s.txns.width = offsetEntrySize, timeEntrySize, txnEntrySize
 	s.file = o.Files.file(s.path(LogSuffix), o.Flush)
 	return s
 }
 
 func (s *Segment) path(suffix string) string {
-	return filepath.Join(s.dir, FileName(s.o.BaseOffset, suffix)+s.suffix)
+	return filepath.Join(s.dir, FileName(s.o.BaseOffset, suffix)+s.renamed[slices.Index(fileSuffixes[:], suffix)])
 }
 
 // currentPath is path for callers that do not hold mu.
@@ -223,7 +228,7 @@ func (s *Segment) flushIndexes() error {
 		table  *table
 		suffix string
 	}{{&s.offsets, IndexSuffix}, {&s.times, TimeIndexSuffix}} {
-		if err := t.table.flush(s.o.FS, s.currentPath(t.suffix)); err != nil && !IsNoSpace(err) {
+		if err := t.table.flush(s, t.suffix); err != nil && !IsNoSpace(err) {
 			return err
 		}
 	}
@@ -273,7 +278,7 @@ func (s *Segment) SyncAll() error {
 		return err
 	}
 	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {
-		err := withFile(s.o.FS, s.currentPath(suffix), vfs.ReadWrite, vfs.File.SyncData)
+		err := s.withFile(suffix, vfs.ReadWrite, vfs.File.SyncData)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -283,45 +288,3 @@ func (s *Segment) SyncAll() error {
 
 // Close closes the .log file as soon as nobody reads it any more. It writes nothing.
 func (s *Segment) Close() error { return s.file.close() }
-
-// SetDir follows the partition's folder when it is renamed.
-func (s *Segment) SetDir(dir string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dir = dir
-	s.file.rename(s.path(LogSuffix))
-}
-
-// MarkDeleted renames the files to .deleted. Readers that have found their batches go on.
-func (s *Segment) MarkDeleted() error {
-	s.mu.Lock()
-	if s.suffix != "" {
-		s.mu.Unlock()
-		return nil
-	}
-	dir := s.dir
-	s.suffix = DeletedSuffix
-	s.file.rename(s.path(LogSuffix))
-	s.mu.Unlock()
-	// The log goes first: what is left of an index without its log is removed at the next start.
-	for _, suffix := range []string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {
-		name := filepath.Join(dir, FileName(s.o.BaseOffset, suffix))
-		if err := s.o.FS.Rename(name, name+DeletedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// Remove closes and removes the files.
-func (s *Segment) Remove() error {
-	if err := s.file.remove(); err != nil {
-		return err
-	}
-	for _, suffix := range []string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {
-		if err := s.o.FS.Remove(s.currentPath(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}

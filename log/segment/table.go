@@ -53,12 +53,12 @@ func (t *table) append(entry []byte) {
 }
 
 // flush writes the entries that are only in memory.
-func (t *table) flush(fsys vfs.FS, path string) error {
+func (t *table) flush(s *Segment, suffix string) error {
 	v := t.view()
 	if len(v.tail) == 0 {
 		return nil
 	}
-	err := withFile(fsys, path, vfs.ReadWrite|vfs.Create, func(f vfs.File) error {
+	err := s.withFile(suffix, vfs.ReadWrite|vfs.Create, func(f vfs.File) error {
 		_, err := f.WriteAt(v.tail, int64(v.stored*v.width))
 		return err
 	})
@@ -73,7 +73,7 @@ func (t *table) flush(fsys vfs.FS, path string) error {
 }
 
 // cut keeps the first n entries.
-func (t *table) cut(fsys vfs.FS, path string, n int) error {
+func (t *table) cut(s *Segment, suffix string, n int) error {
 	v := t.view()
 	if n >= v.entries() {
 		return nil
@@ -82,7 +82,7 @@ func (t *table) cut(fsys vfs.FS, path string, n int) error {
 		t.reset(v.stored, bytes.Clone(v.tail[:(n-v.stored)*v.width]))
 		return nil
 	}
-	err := withFile(fsys, path, vfs.ReadWrite|vfs.Create, func(f vfs.File) error {
+	err := s.withFile(suffix, vfs.ReadWrite|vfs.Create, func(f vfs.File) error {
 		return f.Truncate(int64(n * v.width))
 	})
 	if err != nil {
@@ -90,19 +90,6 @@ func (t *table) cut(fsys vfs.FS, path string, n int) error {
 	}
 	t.reset(n, nil)
 	return nil
-}
-
-// withFile opens a file, calls fn and closes it.
-func withFile(fsys vfs.FS, path string, flag int, fn func(vfs.File) error) error {
-	f, err := fsys.OpenFile(path, flag, 0o644)
-	if err != nil {
-		return err
-	}
-	err = fn(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }
 
 // reader finds entries in a view. The file is opened when a stored entry is needed; close must follow.
@@ -145,7 +132,7 @@ func (r *reader) entry(slot int) ([]byte, error) {
 // load reads the block of the file that slot is in.
 func (r *reader) load(slot int) error {
 	if r.f == nil {
-		f, err := r.s.o.FS.OpenFile(r.s.currentPath(r.suffix), vfs.ReadOnly, 0)
+		f, err := r.s.openFile(r.suffix, vfs.ReadOnly)
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (s *Segment) LargestTimestamp() (int64, error) {
 	if err != nil || t.timestamp >= 0 {
 		return t.timestamp, err
 	}
-	info, err := s.o.FS.Stat(s.LogPath())
+	info, err := s.statFile(LogSuffix)
 	if err != nil {
 		return 0, err
 	}
@@ -122,7 +122,7 @@ func (s *Segment) MaxTimestamp() (int64, error) {
 // Age is how long the segment has been written to when a batch with timestamp ts comes: by the records' time, counted
 // from the first batch, or by the clock where that batch has no timestamp. Under the append lock.
 func (s *Segment) Age(now time.Time, ts int64) (milliseconds int64, err error) {
-	first, err := s.firstTimestamp()
+	first, err := s.FirstTimestamp()
 	if err != nil {
 		return 0, err
 	}
@@ -132,8 +132,8 @@ func (s *Segment) Age(now time.Time, ts int64) (milliseconds int64, err error) {
 	return now.Sub(s.created).Milliseconds(), nil
 }
 
-// firstTimestamp reads the first batch's largest timestamp, once.
-func (s *Segment) firstTimestamp() (int64, error) {
+// FirstTimestamp is the largest timestamp of the first batch; -1 when it has none, or there is no batch. It is read once.
+func (s *Segment) FirstTimestamp() (int64, error) {
 	s.mu.Lock()
 	ts, read := s.firstTime, s.firstRead
 	s.mu.Unlock()

@@ -102,14 +102,13 @@ func (s *Segment) Truncate(offset int64) error {
 }
 
 func (s *Segment) cutTable(t *table, suffix string, past func(e []byte) bool) error {
-	path := s.currentPath(suffix)
 	r := s.reader(t, suffix)
 	slot, err := r.floor(past)
 	r.close()
 	if err != nil {
 		return err
 	}
-	return t.cut(s.o.FS, path, slot+1)
+	return t.cut(s, suffix, slot+1)
 }
 
 // truncated works out what Append has to go on from after the end moved to position.

@@ -26,7 +26,7 @@ func (s *Segment) AppendAborted(t AbortedTxn) error {
 		binary.BigEndian.PutUint64(e[2+8*i:], uint64(v))
 	}
 	s.txns.append(e[:])
-	if err := s.txns.flush(s.o.FS, s.currentPath(TxnIndexSuffix)); err != nil && !IsNoSpace(err) {
+	if err := s.txns.flush(s, TxnIndexSuffix); err != nil && !IsNoSpace(err) {
 		return err
 	}
 	return nil

@@ -28,6 +28,8 @@ type BuilderOptions struct {
 // ErrEmpty is what Bytes returns when nothing was appended.
 var ErrEmpty = errors.New("record batch has no records")
 
+var errBatchSize = errors.New("record batch is larger than its length field can say")
+
 // Builder makes one batch of records appended in order. It is not safe for concurrent use.
 type Builder struct {
 	o             BuilderOptions
@@ -58,23 +60,29 @@ func (b *Builder) Append(ts int64, key, value []byte, headers ...Header) {
 	b.maxTimestamp = max(b.maxTimestamp, ts)
 	delta := ts - b.baseTimestamp
 
-	size := 1 + varintSize(delta) + varintSize(int64(b.count)) + fieldSize(key) + fieldSize(value) + varintSize(int64(len(headers)))
+	b.out = appendRecord(b.out, delta, b.count, key, value, headers...)
+	b.count++
+}
+
+// appendRecord appends a record. Attributes are not in use.
+func appendRecord(dst []byte, timestampDelta int64, offsetDelta int32, key, value []byte, headers ...Header) []byte {
+	size := 1 + varintSize(timestampDelta) + varintSize(int64(offsetDelta)) + fieldSize(key) + fieldSize(value) + varintSize(int64(len(headers)))
 	for i := range headers {
 		size += varintSize(int64(len(headers[i].Key))) + len(headers[i].Key) + fieldSize(headers[i].Value)
 	}
-	b.out = appendVarint(b.out, int32(size))
-	b.out = append(b.out, 0) // attributes: none are in use
-	b.out = binary.AppendVarint(b.out, delta)
-	b.out = appendVarint(b.out, b.count)
-	b.out = appendField(b.out, key)
-	b.out = appendField(b.out, value)
-	b.out = appendVarint(b.out, int32(len(headers)))
+	dst = appendVarint(dst, int32(size))
+	dst = append(dst, 0)
+	dst = binary.AppendVarint(dst, timestampDelta)
+	dst = appendVarint(dst, offsetDelta)
+	dst = appendField(dst, key)
+	dst = appendField(dst, value)
+	dst = appendVarint(dst, int32(len(headers)))
 	for i := range headers {
-		b.out = appendVarint(b.out, int32(len(headers[i].Key)))
-		b.out = append(b.out, headers[i].Key...)
-		b.out = appendField(b.out, headers[i].Value)
+		dst = appendVarint(dst, int32(len(headers[i].Key)))
+		dst = append(dst, headers[i].Key...)
+		dst = appendField(dst, headers[i].Value)
 	}
-	b.count++
+	return dst
 }
 
 func fieldSize(p []byte) int {
@@ -115,7 +123,7 @@ func (b *Builder) Bytes() (Batch, error) {
 		}
 	}
 	if len(out)-LogOverhead > math.MaxInt32 {
-		return nil, errors.New("record batch is larger than its length field can say")
+		return nil, errBatchSize
 	}
 	b.header(out)
 	return Batch(out), nil
@@ -136,18 +144,10 @@ func (b *Builder) header(out []byte) {
 	if b.o.HasProducer {
 		producerID, producerEpoch, sequence = b.o.ProducerID, b.o.ProducerEpoch, b.o.BaseSequence
 	}
-	be := binary.BigEndian
-	be.PutUint64(out[atBaseOffset:], uint64(b.o.BaseOffset))
-	be.PutUint32(out[atLength:], uint32(len(out)-LogOverhead))
-	be.PutUint32(out[atLeaderEpoch:], uint32(b.o.PartitionLeaderEpoch))
-	out[atMagic] = Magic
-	be.PutUint16(out[atAttributes:], flags)
-	be.PutUint32(out[atLastOffsetDelta:], uint32(b.count-1))
-	be.PutUint64(out[atBaseTimestamp:], uint64(b.baseTimestamp))
-	be.PutUint64(out[atMaxTimestamp:], uint64(maxTimestamp))
-	be.PutUint64(out[atProducerID:], uint64(producerID))
-	be.PutUint16(out[atProducerEpoch:], uint16(producerEpoch))
-	be.PutUint32(out[atBaseSequence:], uint32(sequence))
-	be.PutUint32(out[atRecordCount:], uint32(b.count))
-	Batch(out).sealCRC()
+	h := header{
+		baseOffset: b.o.BaseOffset, leaderEpoch: b.o.PartitionLeaderEpoch, flags: flags, lastOffsetDelta: b.count - 1,
+		baseTimestamp: b.baseTimestamp, maxTimestamp: maxTimestamp,
+		producerID: producerID, producerEpoch: producerEpoch, baseSequence: sequence, count: b.count,
+	}
+	h.put(out)
 }

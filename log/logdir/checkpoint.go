@@ -17,10 +17,13 @@ const (
 	recoveryPoints = iota
 	logStartOffsets
 	highWatermarks
+	cleanerOffsets
 	checkpointCount
 )
 
-var checkpointNames = [checkpointCount]string{checkpoint.RecoveryPointFile, checkpoint.LogStartOffsetFile, checkpoint.HighWatermarkFile}
+var checkpointNames = [checkpointCount]string{
+	checkpoint.RecoveryPointFile, checkpoint.LogStartOffsetFile, checkpoint.HighWatermarkFile, checkpoint.CleanerOffsetFile,
+}
 
 // readCheckpoints reads what the last process left. As in Kafka a malformed file is as good as none: from a recovery point of 0
 // everything is checked, which takes longer and finds the same.
@@ -47,6 +50,7 @@ func (d *dir) checkpointed(tp protocol.TopicPartition) *marks {
 		recoveryPoint:  max(0, d.written[recoveryPoints][tp]),
 		logStartOffset: max(0, d.written[logStartOffsets][tp]),
 		highWatermark:  max(0, d.written[highWatermarks][tp]),
+		cleaned:        max(0, d.written[cleanerOffsets][tp]),
 	}
 }
 
@@ -54,7 +58,7 @@ func (d *dir) checkpointed(tp protocol.TopicPartition) *marks {
 // process wrote.
 func (p *partition) marks() marks {
 	if l := p.log.Load(); l != nil {
-		return marks{recoveryPoint: l.RecoveryPoint(), logStartOffset: l.LogStartOffset(), highWatermark: l.HighWatermark()}
+		return marks{recoveryPoint: l.RecoveryPoint(), logStartOffset: l.LogStartOffset(), highWatermark: l.HighWatermark(), cleaned: l.CleanedOffset()}
 	}
 	return *p.at.Load()
 }
@@ -77,7 +81,7 @@ func (m *Manager) keep(ctx context.Context, d *dir) {
 		case <-tick.C:
 			err = m.checkpoint(d, recoveryPoints, logStartOffsets)
 		case <-slow.C:
-			err = m.checkpoint(d, highWatermarks)
+			err = m.checkpoint(d, highWatermarks, cleanerOffsets)
 		}
 		if err != nil { // a full disk: the next round tries again
 			m.logger.Warn("write checkpoint", slog.String("dir", d.path), slog.Any("err", err))
@@ -89,7 +93,7 @@ func (m *Manager) keep(ctx context.Context, d *dir) {
 func (m *Manager) Checkpoint() error {
 	var errs []error
 	for _, d := range m.dirs {
-		errs = append(errs, m.checkpoint(d, recoveryPoints, logStartOffsets, highWatermarks))
+		errs = append(errs, m.checkpoint(d, recoveryPoints, logStartOffsets, highWatermarks, cleanerOffsets))
 	}
 	return errors.Join(errs...)
 }
@@ -131,6 +135,8 @@ func (a marks) offset(kind int) (offset int64, ok bool) {
 		return a.recoveryPoint, true
 	case logStartOffsets:
 		return a.logStartOffset, a.logStartOffset > 0 // else the first segment says it
+	case cleanerOffsets:
+		return a.cleaned, a.cleaned > 0 // else the log was never compacted
 	default:
 		return a.highWatermark, true
 	}
@@ -170,10 +176,10 @@ func (d *dir) collect(kind int, all []*partition) offsets {
 	return now
 }
 
-// recoveryPointLowered is called by a log that was truncated below its recovery point, before it appends again
-// (invariant 3).
+// recoveryPointLowered is called by a log that was truncated below its recovery point, or below where it was compacted to,
+// before it appends again (invariant 3).
 func (m *Manager) recoveryPointLowered(d *dir) {
-	if err := m.checkpoint(d, recoveryPoints, highWatermarks); err != nil {
+	if err := m.checkpoint(d, recoveryPoints, highWatermarks, cleanerOffsets); err != nil {
 		m.fail(d, err) // also on a full disk: appending under a stale recovery point would look like corruption after a crash
 	}
 }

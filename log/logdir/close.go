@@ -27,6 +27,7 @@ func (m *Manager) Close(clean bool, epoch protocol.BrokerEpoch) error {
 	began := time.Now()
 	m.stop()
 	<-m.recovered // nothing is opened after this
+	m.cleaner.Close()
 	errs := []error{m.closeLogs(clean)}
 	m.syncer.Close()
 	m.background.Wait()
@@ -74,7 +75,7 @@ func (m *Manager) closeLog(p *partition, clean bool) error {
 
 // leave writes the last checkpoints of a directory and, where the next start may trust it, the clean-shutdown mark.
 func (m *Manager) leave(d *dir, epoch protocol.BrokerEpoch) error {
-	if err := m.checkpoint(d, recoveryPoints, logStartOffsets, highWatermarks); err != nil {
+	if err := m.checkpoint(d, recoveryPoints, logStartOffsets, highWatermarks, cleanerOffsets); err != nil {
 		return err
 	}
 	if d.broken.Load() || d.unrecovered.Load() > 0 {

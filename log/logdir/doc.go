@@ -1,15 +1,15 @@
 // Package logdir opens the log directories of a broker and keeps the partition logs in them: which exist, which must be
 // recovered, what is checkpointed, what is deleted or set aside, and which directory is dead.
 //
-// It owns, in each directory: the lock, meta.properties, the clean-shutdown mark, the recovery-point, log-start-offset and
-// replication-offset checkpoints, and the names of the partitions' folders with their partition.metadata. What is inside a
-// folder otherwise belongs to its log (package commitlog). The broker makes one Manager; replica.Manager and the
-// handlers ask it for logs, from any goroutine.
+// It owns, in each directory: the lock, meta.properties, the clean-shutdown mark, the recovery-point, log-start-offset,
+// replication-offset and cleaner-offset checkpoints, and the names of the partitions' folders with their
+// partition.metadata. What is inside a folder otherwise belongs to its log (package commitlog). It makes the Cleaner that
+// compacts the logs. The broker makes one Manager; replica.Manager and the handlers ask it for logs, from any goroutine.
 //
 // Life: Identify (nothing is touched), Open, SetClusterID once the cluster is known; then Get, Create, Delete, Quarantine;
 // Close. Goroutines: one keeper a directory (checkpoints, free space), one for retention, one that removes deleted
-// folders, and RecoveryThreads for each directory that was not stopped cleanly, until all its logs are recovered. Close
-// joins them all.
+// folders, the cleaner's threads, and RecoveryThreads for each directory that was not stopped cleanly, until all its logs
+// are recovered. Close joins them all.
 //
 // Open lists each directory once and opens no log: Get does, when a partition is first asked for.
 //
@@ -20,7 +20,7 @@
 //     durably before the first log can be opened, Close writes it last and only if every partition of the directory was
 //     closed, or was never opened since the last clean stop.
 //  3. A checkpointed recovery point was synced when it was written. Before a log may append below it again (a truncation, a new
-//     incarnation of a deleted partition) the checkpoint on disk says so.
+//     incarnation of a deleted partition) the checkpoint on disk says so, and so does that of the cleaner's offset.
 //  4. A dead directory stays dead until the process ends. The first failed sync, and any I/O error but a full disk, kills
 //     it; nothing of it is reported as synced after that, and nothing is appended to it.
 //  5. Data are removed only after a committed deletion named them: Delete renames the folder durably to -delete first, and only

@@ -14,6 +14,7 @@ import (
 
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/checkpoint"
+	"github.com/distributedmq/dmq/log/cleaner"
 	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
@@ -28,6 +29,7 @@ type Manager struct {
 	files  *segment.Files
 	tail   *commitlog.TailCache
 
+	cleaner    *cleaner.Cleaner
 	began      time.Time
 	started    bool // Open has begun the background work; constant from then on
 	background sync.WaitGroup
@@ -231,6 +233,8 @@ func (m *Manager) start(ctx context.Context) {
 		m.recoveries.Wait()
 	})
 	m.background.Go(func() { m.retain(ctx) })
+	m.cleaner = cleaner.New(cleaner.Options{Config: *m.o.Cleaner, Logs: m.compacted, Cleaned: m.cleaned, Logger: m.o.Logger})
+	m.cleaner.Start()
 	m.background.Go(func() { m.remove(ctx) })
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/log/cleaner"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	Appended func(tp protocol.TopicPartition)
 	// Failed is called once for each directory that dies while the manager is open, on a goroutine of its own.
 	Failed func(dir string, err error)
+
+	Cleaner *cleaner.Config // how logs are compacted; nil is cleaner.DefaultConfig
 
 	FlushWorkers          int           // syncs and closes at once; 0 is 32
 	RecoveryThreads       int           // num.recovery.threads.per.data.dir; 0 is 2
@@ -71,6 +74,10 @@ func (o *Options) complete() error {
 	}
 	if o.Failed == nil {
 		o.Failed = func(string, error) {}
+	}
+	if o.Cleaner == nil {
+		c := cleaner.DefaultConfig()
+		o.Cleaner = &c
 	}
 	o.FlushWorkers = cmp.Or(o.FlushWorkers, 32)
 	o.RecoveryThreads = cmp.Or(o.RecoveryThreads, 2)

@@ -35,7 +35,7 @@ type partition struct {
 }
 
 // marks are the offsets that checkpoints keep of a partition.
-type marks struct{ recoveryPoint, logStartOffset, highWatermark int64 }
+type marks struct{ recoveryPoint, logStartOffset, highWatermark, cleaned int64 }
 
 // path is the partition's folder.
 func (p *partition) path() string { return filepath.Join(p.dir.path, p.tp.String()) }
@@ -91,6 +91,9 @@ func (m *Manager) openLocked(p *partition) (*commitlog.Log, error) {
 		return nil, m.openFailed(p, err)
 	}
 	p.log.Store(l)
+	if l.CleanedOffset() < p.at.Load().cleaned { // its end was lost
+		m.recoveryPointLowered(p.dir)
+	}
 	if !p.clean {
 		p.dir.unrecovered.Add(-1)
 		p.clean = true
@@ -131,7 +134,7 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 	d, tp, at := p.dir, p.tp, p.at.Load()
 	return commitlog.Options{
 		FS: m.o.FS, Dir: p.path(), TopicPartition: tp, TopicID: id, Config: m.o.ConfigFor(tp.Topic),
-		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark,
+		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark, CleanedOffset: at.cleaned,
 		CleanShutdown: p.clean,
 		Syncer:        m.syncer, Files: m.files, TailCache: m.tail,
 		Admit:  func() error { return m.admit(d) },

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/vfs"
 )
 
@@ -38,7 +39,7 @@ func (m *Manager) retainPartition(p *partition, now time.Time) error {
 		return nil
 	}
 	l := p.log.Load()
-	if l == nil && m.mayHaveOldSegments(p, now) {
+	if cfg := m.o.ConfigFor(p.tp.Topic); l == nil && (m.mayHaveOldSegments(p, &cfg, now) || cfg.CleanupCompact && m.mayBeDirty(p, &cfg, now)) {
 		l, _, _ = m.Get(p.tp) // what is wrong with it was reported by Get
 	}
 	if l == nil {
@@ -56,8 +57,7 @@ func (m *Manager) retainPartition(p *partition, now time.Time) error {
 // too large, or a segment was last written longer ago than its records are kept. Records may be older than their file,
 // in a copied folder; those go when the file is old enough too.
 // A folder that cannot be listed was deleted meanwhile, or is reported when it is opened.
-func (m *Manager) mayHaveOldSegments(p *partition, now time.Time) bool {
-	cfg := m.o.ConfigFor(p.tp.Topic)
+func (m *Manager) mayHaveOldSegments(p *partition, cfg *commitlog.Config, now time.Time) bool {
 	if !cfg.CleanupDelete {
 		return p.marks().logStartOffset > 0 // what DeleteRecords freed goes under every policy
 	}

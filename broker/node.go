@@ -264,6 +264,7 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 		RecoveryThreads:       int(n.props.RecoveryThreadsPerDir),
 		HighWatermarkInterval: n.props.HighWatermarkInterval,
 		RetentionInterval:     n.props.RetentionCheckInterval,
+		Cleaner:               &n.props.WithDynamic(n.dynamic(n.quorum.Image())).Cleaner,
 	})
 	if err != nil {
 		return err
@@ -429,7 +430,7 @@ func connectionLimits(props *config.Config, listenerName string) (all, perIP int
 	return all, int(props.MaxConnectionsPerIP), overrides
 }
 
-// Publish applies dynamic broker properties that concern the listeners (image.Publisher).
+// Publish applies dynamic broker properties that concern the listeners and compaction (image.Publisher).
 func (n *node) Publish(d *image.Delta) {
 	for r := range d.ChangedConfigs {
 		if r.Type != image.ResourceBroker {
@@ -439,6 +440,7 @@ func (n *node) Publish(d *image.Delta) {
 		for i, s := range n.clients {
 			s.SetLimits(connectionLimits(props, n.props.Listeners[i].Name))
 		}
+		n.logs.ReconfigureCleaner(props.Cleaner)
 		return
 	}
 }

@@ -148,6 +148,7 @@ func (n *node) sources(s *metrics.Sources) {
 		}
 		return all
 	}
+	s.Cleaner = n.logs.CleanerStats
 	s.Disks = func() []metrics.Disk {
 		var out []metrics.Disk
 		for _, d := range n.logs.Dirs() {

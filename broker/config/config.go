@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/distributedmq/dmq/log/cleaner"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -64,6 +65,7 @@ type Config struct {
 	HighWatermarkInterval     time.Duration // replica.high.watermark.checkpoint.interval.ms
 	RecoveryThreadsPerDir     int32
 	ProducerIDExpiration      time.Duration
+	Cleaner                   cleaner.Config // log.cleaner.*
 	ProducerIDExpirationCheck time.Duration
 
 	AdminListen     string        // dmq.admin.listen; "" none
@@ -231,6 +233,19 @@ func (b *builder) dynamic(c *Config) {
 	c.Groups = b.groupCoordinator()
 	c.RecoveryThreadsPerDir = int32(b.int("num.recovery.threads.per.data.dir"))
 	c.ProducerIDExpiration = b.ms("producer.id.expiration.ms")
+	c.Cleaner = b.cleaner()
+}
+
+// cleaner reads how logs are compacted.
+func (b *builder) cleaner() cleaner.Config {
+	c := cleaner.Config{
+		Threads: int(b.int("log.cleaner.threads")), KeyBytes: b.int("log.cleaner.dedupe.buffer.size"), LoadFactor: b.double("log.cleaner.io.buffer.load.factor"),
+		IOBytes: int(b.int("log.cleaner.io.buffer.size")), BytesPerSec: b.double("log.cleaner.io.max.bytes.per.second"), Backoff: b.ms("log.cleaner.backoff.ms"),
+	}
+	if !b.bool("log.cleaner.enable") {
+		c.Threads = 0
+	}
+	return c
 }
 
 // nodeDefaults works out the defaults that depend on how many nodes there are: as many replicas as nodes, at most three,
@@ -277,9 +292,10 @@ func (b *builder) get(name string) any {
 	return v
 }
 
-func (b *builder) int(name string) int64   { v, _ := b.get(name).(int64); return v }
-func (b *builder) bool(name string) bool   { v, _ := b.get(name).(bool); return v }
-func (b *builder) text(name string) string { v, _ := b.get(name).(string); return v }
+func (b *builder) int(name string) int64      { v, _ := b.get(name).(int64); return v }
+func (b *builder) bool(name string) bool      { v, _ := b.get(name).(bool); return v }
+func (b *builder) double(name string) float64 { v, _ := b.get(name).(float64); return v }
+func (b *builder) text(name string) string    { v, _ := b.get(name).(string); return v }
 
 // list returns a list without duplicates.
 func (b *builder) list(name string) []string {

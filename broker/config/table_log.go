@@ -63,17 +63,17 @@ func topicRowsOfBrokers() []row {
 // cleanerRows is log compaction.
 func cleanerRows() []row {
 	return []row{
-		{"log.cleaner.enable", tBool, "true", Medium, ReadOnly, anything(), off, "Whether compacted topics are compacted at all."},
-		{"log.cleaner.threads", tInt, "1", Medium, ClusterWide, atLeast(0), off, "How many logs are compacted at a time."},
-		{"log.cleaner.io.max.bytes.per.second", tDouble, "1.7976931348623157E308", Medium, ClusterWide, anything(), off, "The rate compaction may read and write at."},
-		{"log.cleaner.dedupe.buffer.size", tLong, "134217728", Medium, ClusterWide, anything(), off, "The memory for the key maps of all compaction workers together."},
-		{"log.cleaner.io.buffer.size", tInt, "524288", Medium, ClusterWide, atLeast(0), off, "The memory for the read and write buffers of all compaction workers together."},
-		{"log.cleaner.io.buffer.load.factor", tDouble, "0.9", Medium, ClusterWide, anything(), off, "How full a key map may become before a pass ends."},
-		{"log.cleaner.backoff.ms", tLong, "15000", Medium, ClusterWide, atLeast(0), off, "How long compaction sleeps when there is nothing to do."},
-		{"log.cleaner.min.cleanable.ratio", tDouble, "0.5", Medium, ClusterWide, ratio(0, 1), off, "The default of min.cleanable.dirty.ratio."},
-		{"log.cleaner.delete.retention.ms", tLong, "86400000", Medium, ClusterWide, atLeast(0), off, "The default of delete.retention.ms."},
-		{"log.cleaner.min.compaction.lag.ms", tLong, "0", Medium, ClusterWide, atLeast(0), off, "The default of min.compaction.lag.ms."},
-		{"log.cleaner.max.compaction.lag.ms", tLong, maxLong, Medium, ClusterWide, atLeast(1), off, "The default of max.compaction.lag.ms."},
+		{"log.cleaner.enable", tBool, "true", Medium, ReadOnly, anything(), on, "Whether compacted topics are compacted at all."},
+		{"log.cleaner.threads", tInt, "1", Medium, ClusterWide, atLeast(0), on, "How many logs are compacted at a time."},
+		{"log.cleaner.io.max.bytes.per.second", tDouble, "1.7976931348623157E308", Medium, ClusterWide, anything(), on, "The rate compaction may read and write at."},
+		{"log.cleaner.dedupe.buffer.size", tLong, "134217728", Medium, ClusterWide, anything(), on, "The memory that the key maps of all compaction workers together may take. They take what the keys of a pass need, and give it back."},
+		{"log.cleaner.io.buffer.size", tInt, "524288", Medium, ClusterWide, atLeast(0), on, "The memory for the read and write buffers of all compaction workers together."},
+		{"log.cleaner.io.buffer.load.factor", tDouble, "0.9", Medium, ClusterWide, anything(), on, "How full a key map may become before a pass ends."},
+		{"log.cleaner.backoff.ms", tLong, "15000", Medium, ClusterWide, atLeast(0), on, "How long compaction sleeps when there is nothing to do."},
+		{"log.cleaner.min.cleanable.ratio", tDouble, "0.5", Medium, ClusterWide, ratio(0, 1), on, "The default of min.cleanable.dirty.ratio."},
+		{"log.cleaner.delete.retention.ms", tLong, "86400000", Medium, ClusterWide, atLeast(0), on, "The default of delete.retention.ms."},
+		{"log.cleaner.min.compaction.lag.ms", tLong, "0", Medium, ClusterWide, atLeast(0), on, "The default of min.compaction.lag.ms."},
+		{"log.cleaner.max.compaction.lag.ms", tLong, maxLong, Medium, ClusterWide, atLeast(1), on, "The default of max.compaction.lag.ms."},
 	}
 }
 

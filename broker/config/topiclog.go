@@ -33,6 +33,8 @@ func (c *Config) TopicLog(overrides map[string]string, d Dynamic) commitlog.Conf
 	out.TimestampBeforeMaxMs, out.TimestampAfterMaxMs = i64("message.timestamp.before.max.ms"), i64("message.timestamp.after.max.ms")
 	out.FlushMessages, out.FlushMs = i64("flush.messages"), i64("flush.ms")
 	out.FileDeleteDelayMs, out.DeleteRetentionMs = i64("file.delete.delay.ms"), i64("delete.retention.ms")
+	out.MinCleanableRatio, _ = v["min.cleanable.dirty.ratio"].(float64)
+	out.MinCompactionLagMs, out.MaxCompactionLagMs = i64("min.compaction.lag.ms"), i64("max.compaction.lag.ms")
 	out.ProducerIDExpirationMs = c.intOf(merged, "producer.id.expiration.ms")
 
 	out.CompressionProducer, out.Compression, out.CompressionLevel = false, compress.None, compress.DefaultLevel

@@ -5,6 +5,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/log/cleaner"
 )
 
 // Sources is where a scrape reads what others own. Nil functions leave their series out.
@@ -17,6 +18,7 @@ type Sources struct {
 	Quorum     func() QuorumStats
 	Listeners  func() map[string]listener.Stats // by listener name
 	Disks      func() []Disk
+	Cleaner    func() cleaner.Stats
 	Topics     *Topics
 	Requests   *Requests
 
@@ -98,6 +100,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.s.Disks != nil {
 		disks(out, c.s.Disks())
+	}
+	if c.s.Cleaner != nil {
+		compaction(out, c.s.Cleaner())
 	}
 }
 

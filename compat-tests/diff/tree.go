@@ -87,12 +87,11 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 		}
 		return list
 	}
-	m, foreign := keyed{}, false
+	m := keyed{}
 	for i := range v.Len() {
 		element := s.walk(v.Index(i), field)
 		key := identity(element, i)
 		if s.foreign(v.Type().Elem().Name(), key) {
-			foreign = true
 			continue
 		}
 		if merged(m[key], element) {
@@ -102,9 +101,6 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 			key = fmt.Sprintf("%s#%d", strings.SplitN(key, "#", 2)[0], n)
 		}
 		m[key] = element
-	}
-	if foreign && len(m) == 0 {
-		return "null" // as if the elements of other cases were not there
 	}
 	return m
 }

@@ -47,33 +47,73 @@ func noInfo(logStart int64) AppendInfo {
 // Checks are made in Kafka's order (UnifiedLog.append, LogValidator): framing, size, CRC, records, compression, leader epoch,
 // segment size, duplicate, producer epoch and sequence.
 func (l *Log) AppendAsLeader(b []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
+	r, info, err := l.prepare(b, leaderEpoch, origin)
+	if err != nil {
+		return info, err
+	}
+	defer l.o.Syncer.release(r)
+	l.submit(r)
+	return r.info, r.err
+}
+
+// LeaderAppend is one of several appends: its batch, and what AppendAsLeader would return for it.
+type LeaderAppend struct {
+	Batch []byte
+	Info  AppendInfo
+	Err   error
+}
+
+// AppendAllAsLeader does what AppendAsLeader does for each, one after the other, and writes those that lie side by side
+// with one system call. That one fails does not keep the others from being appended; one that has an Err already is left
+// out.
+func (l *Log) AppendAllAsLeader(appends []LeaderAppend, leaderEpoch int32, origin Origin) {
+	var room [16]*request
+	requests := room[:0]
+	for i := range appends {
+		a := &appends[i]
+		if a.Err != nil {
+			continue
+		}
+		var r *request
+		if r, a.Info, a.Err = l.prepare(a.Batch, leaderEpoch, origin); a.Err == nil {
+			r.several = a
+			requests = append(requests, r)
+		}
+	}
+	l.submit(requests...)
+	for _, r := range requests {
+		r.several.Info, r.several.Err = r.info, r.err
+		l.o.Syncer.release(r)
+	}
+}
+
+// prepare checks all that can be checked outside of the append lock.
+func (l *Log) prepare(b []byte, leaderEpoch int32, origin Origin) (*request, AppendInfo, error) {
 	info := noInfo(l.LogStartOffset())
 	if err := l.admit(); err != nil {
-		return info, err
+		return nil, info, err
 	}
 	cfg := l.config.Load()
 	batch, err := onlyBatch(b)
 	if err != nil {
-		return info, err
+		return nil, info, err
 	}
 	o := l.validateOptions(cfg, origin)
 	res, err := records.Validate(batch, o)
 	if err != nil {
 		errors.As(err, &info.RecordErrors)
-		return info, err
+		return nil, info, err
 	}
 	if len(res.Batch) > int(cfg.SegmentBytes) {
-		return info, errcode.New(errcode.KindRecordListTooLarge,
+		return nil, info, errcode.New(errcode.KindRecordListTooLarge,
 			"record batch of %d bytes is larger than segment.bytes %d", len(res.Batch), cfg.SegmentBytes)
 	}
 	r := l.o.Syncer.request()
-	defer l.o.Syncer.release(r)
 	r.batch, r.leaderEpoch, r.origin, r.info = res.Batch, leaderEpoch, origin, info
 	if cfg.LogAppendTime {
 		r.info.LogAppendTime = o.Now
 	}
-	l.submit(r)
-	return r.info, r.err
+	return r, info, nil
 }
 
 // admit returns why nothing may be appended now.

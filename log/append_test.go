@@ -281,3 +281,87 @@ func (l *testLog) follow(t *testing.T, producers int, done *atomic.Bool) {
 		}
 	}
 }
+
+// Several appends are one write. What is wrong with one of them is nobody else's matter.
+func TestAppendAllAsLeader_WritesTogether(t *testing.T) {
+	var writes atomic.Int64
+	l := newTestLog(t, vfs.Inject(newMem(t), func(op vfs.Op, name string, _ int) error {
+		if op == vfs.OpWrite && strings.HasSuffix(name, ".log") {
+			writes.Add(1)
+		}
+		return nil
+	}), nil)
+	idempotent := func(sequence int32, values ...string) []byte {
+		return batchOf(t, records.BuilderOptions{HasProducer: true, ProducerID: 9, BaseSequence: sequence}, values...)
+	}
+	damaged := batchOf(t, records.BuilderOptions{}, "x")
+	damaged[len(damaged)-1] ^= 1
+	before := errors.New("refused before")
+	appends := []commitlog.LeaderAppend{
+		{Batch: idempotent(0, "a", "b")},
+		{Batch: damaged},
+		{Batch: idempotent(0, "a", "b")}, // a retry
+		{Batch: idempotent(7, "out of order")},
+		{Batch: batchOf(t, records.BuilderOptions{}, "never"), Err: before},
+		{Batch: batchOf(t, records.BuilderOptions{}, "c")},
+		{Batch: idempotent(2, "d")},
+	}
+	l.AppendAllAsLeader(appends, 0, commitlog.FromClient)
+	for i, want := range []struct {
+		first, last int64
+		duplicate   bool
+		kind        errcode.Kind
+	}{
+		{first: 0, last: 1},
+		{first: -1, last: -1, kind: errcode.KindCorruptMessage},
+		{first: 0, last: 1, duplicate: true},
+		{first: -1, last: -1, kind: errcode.KindOutOfOrderSequenceNumber},
+		{kind: errcode.KindOf(before)},
+		{first: 2, last: 2},
+		{first: 3, last: 3},
+	} {
+		a := appends[i]
+		if errcode.KindOf(a.Err) != want.kind || a.Info.FirstOffset != want.first || a.Info.LastOffset != want.last || a.Info.Duplicate != want.duplicate {
+			t.Errorf("append %d: got %+v and %v, want %+v", i, a.Info, a.Err, want)
+		}
+	}
+	if n := writes.Load(); n != 1 {
+		t.Errorf("%d writes, want 1", n)
+	}
+	l.sync(t)
+	if got := l.readAll(t, 0, 4); strings.Join(got, " ") != "0=a 1=b 2=c 3=d" {
+		t.Errorf("read back %q", got)
+	}
+	l.AppendAllAsLeader(nil, 0, commitlog.FromClient)
+}
+
+// Many goroutines that append several batches each get every offset once, and each its own in order.
+func TestAppendAllAsLeader_IsUsedByMany(t *testing.T) {
+	l := newTestLog(t, newMem(t), nil)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen := make(map[int64]bool)
+	for range 8 {
+		wg.Go(func() {
+			for round := range 30 {
+				appends := make([]commitlog.LeaderAppend, 1+round%20)
+				for i := range appends {
+					appends[i].Batch = batchOf(t, records.BuilderOptions{}, "v")
+				}
+				l.AppendAllAsLeader(appends, 0, commitlog.FromClient)
+				mu.Lock()
+				for i, a := range appends {
+					if a.Err != nil || seen[a.Info.FirstOffset] || i > 0 && a.Info.FirstOffset <= appends[i-1].Info.FirstOffset {
+						t.Errorf("append %d: %+v, %v", i, a.Info, a.Err)
+					}
+					seen[a.Info.FirstOffset] = true
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if end := l.LogEndOffset(); end != int64(len(seen)) {
+		t.Errorf("log ends at %d after %d records", end, len(seen))
+	}
+}

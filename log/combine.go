@@ -20,9 +20,10 @@ type request struct {
 	origin      Origin
 	replicated  []segment.Batch
 
-	info AppendInfo
-	err  error
-	wake chan signal // of one place
+	info    AppendInfo
+	err     error
+	several *LeaderAppend // where AppendAllAsLeader tells what became of it
+	wake    chan signal   // of one place
 }
 
 // signal tells a waiting request how it goes on.
@@ -69,18 +70,22 @@ type round struct {
 	update  *producerstate.Update
 }
 
-// submit has r appended. Who finds nobody writing writes, for itself and for all that came before it began; then it passes
-// the turn to the first of those that came since.
-func (l *Log) submit(r *request) {
+// submit has requests appended. Who finds nobody writing writes, for itself and for all that came before it began; then it
+// passes the turn to the first of those that came since.
+func (l *Log) submit(requests ...*request) {
+	if len(requests) == 0 {
+		return
+	}
 	l.queueMu.Lock()
-	l.queue = append(l.queue, r)
+	l.queue = append(l.queue, requests...)
 	waits := l.writing
 	l.writing = true
 	l.queueMu.Unlock()
-	if waits && <-r.wake == appended {
-		return
+	for i, r := range requests {
+		if i == 0 && !waits || <-r.wake == yourTurn {
+			l.writeQueue(r)
+		}
 	}
-	l.writeQueue(r)
 }
 
 // writeQueue writes what is at the front of the queue: own is the first of it.

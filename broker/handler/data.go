@@ -19,6 +19,7 @@ import (
 // Replicas is what the data APIs need of the replica manager; see the methods of replica.Manager.
 type Replicas interface {
 	Append(o replica.AppendOptions, parts []replica.Append, done func()) bool
+	AppendAll(requests []replica.AppendRequest)
 	Read(dst []replica.ReadResult, o replica.ReadOptions, parts []replica.ReadPartition) []replica.ReadResult
 	Enough(o replica.ReadOptions, results []replica.ReadResult) bool
 	AwaitRead(o replica.ReadOptions, parts []replica.ReadPartition, deadline time.Time, done func()) replica.Wait

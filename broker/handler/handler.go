@@ -112,6 +112,18 @@ func (h *Handler) Serve(ctx context.Context, r *listener.Request) listener.Respo
 	return serve(ctx, r)
 }
 
+// Gathers implements listener.Gatherer: appends of several pipelined requests are written together. With acks=0 an error ends
+// the connection before what follows is appended.
+func (*Handler) Gathers(r *listener.Request) bool {
+	req, ok := r.Body.(*kmsg.ProduceRequest)
+	return ok && req.Acks != 0
+}
+
+// ServeAll implements listener.Gatherer.
+func (h *Handler) ServeAll(_ context.Context, rs []*listener.Request, out []listener.Response) {
+	h.data.serveProduces(rs, out)
+}
+
 // forward has the active controller answer: it decides, commits, and knows the quorum.
 func (h *Handler) forward(ctx context.Context, r *listener.Request) listener.Response {
 	ctx, cancel := context.WithTimeout(ctx, timeoutOf(r.Body, h.requestTimeout))

@@ -59,12 +59,46 @@ func (d *dataHandler) serveProduce(_ context.Context, r *listener.Request) liste
 		c.pending = listener.NewPending(true)
 	}
 	pending := c.pending // c may be answered and reused as soon as Append has returned
-	opts := replica.AppendOptions{Acks: req.Acks, Timeout: time.Duration(req.TimeoutMillis) * time.Millisecond, Origin: replica.FromClient}
-	if d.replicas.Append(opts, c.parts, c.done) {
+	if d.replicas.Append(c.options(), c.parts, c.done) {
 		return c.respond()
 	}
 	r.Release() // the records have been written
 	return pending
+}
+
+// serveProduces does what serveProduce does for each request, none of which has acks=0.
+func (d *dataHandler) serveProduces(rs []*listener.Request, out []listener.Response) {
+	type call struct {
+		*produceCall
+		pending *listener.Pending // the call may be answered and reused as soon as AppendAll has returned
+		at      int
+	}
+	var calls []call
+	var appends []replica.AppendRequest
+	for i, r := range rs {
+		c := newProduceCall(d, r, r.Body.(*kmsg.ProduceRequest)) //nolint:forcetypeassert // as Gathers has seen
+		c.plan(d.h.images.Image(), r.Header)
+		if len(c.parts) == 0 {
+			out[i] = c.respond()
+			continue
+		}
+		c.pending = listener.NewPending(true)
+		calls = append(calls, call{c, c.pending, i})
+		appends = append(appends, replica.AppendRequest{AppendOptions: c.options(), Parts: c.parts, Done: c.done})
+	}
+	d.replicas.AppendAll(appends)
+	for i, c := range calls {
+		if appends[i].Final {
+			out[c.at] = c.respond()
+			continue
+		}
+		rs[c.at].Release() // the records have been written
+		out[c.at] = c.pending
+	}
+}
+
+func (c *produceCall) options() replica.AppendOptions {
+	return replica.AppendOptions{Acks: c.req.Acks, Timeout: time.Duration(c.req.TimeoutMillis) * time.Millisecond, Origin: replica.FromClient}
 }
 
 // produceCall is one Produce on its way. Calls are reused: c belongs to whoever answers it.

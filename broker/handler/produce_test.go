@@ -3,6 +3,7 @@ package handler_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +93,60 @@ func TestProduce_Appends(t *testing.T) {
 		})
 	}
 }
+
+// Requests that are at hand are appended together, but for those with acks=0. Each has its own answer, in its turn.
+func TestProduce_AppendsPipelinedRequestsTogether(t *testing.T) {
+	s := newStack(t)
+	next := int64(0)
+	s.replicas.append = func(_ replica.AppendOptions, parts []replica.Append, done func()) bool {
+		for i := range parts {
+			parts[i].Result = replica.AppendResult{BaseOffset: next, LogAppendTime: -1}
+			next++
+		}
+		if next%2 == 0 {
+			return true
+		}
+		go done()
+		return false
+	}
+	c := s.dial("test")
+	var stream []byte
+	add := func(req kmsg.Request) {
+		c.next++
+		stream = append(stream, c.format.AppendRequest(nil, req, c.next)...)
+	}
+	good := produced{topic: "orders", records: batch(t, 1)}
+	for range 3 {
+		add(produce(9, 1, good))
+	}
+	add(produce(9, 1, produced{topic: "nope", records: batch(t, 1)}))
+	add(produce(9, 0, good))
+	add(produce(9, -1, good))
+	if len(stream) > 1<<10 {
+		t.Fatalf("%d bytes are not read at a time", len(stream))
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		if _, err := c.nc.Write(stream); err != nil {
+			t.Error(err)
+		}
+	})
+	for i, want := range []int64{0, 1, 2, -1, noAnswer, 4} {
+		if want == noAnswer {
+			continue
+		}
+		resp := c.receive(produce(9, 1, good), int32(i+1)).(*kmsg.ProduceResponse)
+		if got := resp.Topics[0].Partitions[0].BaseOffset; got != want {
+			t.Errorf("request %d: offset %d, want %d", i+1, got, want)
+		}
+	}
+	if s.replicas.together != 3 {
+		t.Errorf("%d requests were appended together, want 3", s.replicas.together)
+	}
+}
+
+const noAnswer = -9
 
 // TestProduce_Refuses walks what never reaches the log. The partition others-0 beside it is always fine.
 func TestProduce_Refuses(t *testing.T) {

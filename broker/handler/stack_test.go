@@ -78,6 +78,7 @@ func (f controllerFunc) Handle(ctx context.Context, req kmsg.Request) (kmsg.Resp
 // replicas is a Replicas made of functions; a missing one fails the test.
 type replicas struct {
 	t             testing.TB
+	together      int // most requests of one AppendAll
 	append        func(replica.AppendOptions, []replica.Append, func()) bool
 	read          func(replica.ReadOptions, replica.ReadPartition) replica.ReadResult
 	enough        func(replica.ReadOptions, []replica.ReadResult) bool
@@ -90,6 +91,14 @@ type replicas struct {
 
 func (r *replicas) Append(o replica.AppendOptions, parts []replica.Append, done func()) bool {
 	return r.append(o, parts, done)
+}
+
+func (r *replicas) AppendAll(requests []replica.AppendRequest) {
+	r.together = max(r.together, len(requests))
+	for i := range requests {
+		q := &requests[i]
+		q.Final = r.append(q.AppendOptions, q.Parts, q.Done)
+	}
 }
 
 func (r *replicas) Read(dst []replica.ReadResult, o replica.ReadOptions, parts []replica.ReadPartition) []replica.ReadResult {

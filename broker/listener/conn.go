@@ -20,6 +20,8 @@ import (
 const (
 	maxOutstanding      = 64       // requests whose Produce waits for its acknowledgement
 	maxOutstandingBytes = 16 << 20 // of their frames
+	maxGathered         = 16       // requests that are served at once,
+	maxGatheredBytes    = 1 << 20  // and bytes of their frames after which no more are added
 	watchAfter          = time.Second
 )
 
@@ -45,6 +47,10 @@ type conn struct {
 	lastFill int
 	largest  int  // complete frame so far; 0: none yet
 	lined    bool // it has put requests in line and not seen the line empty since
+
+	gathered      []*Request // read, and served as soon as nothing more is at hand
+	gatheredBytes int
+	answers       []Response // to them
 
 	// Of the owner of the write side.
 	out     []byte  // responses not written yet
@@ -96,10 +102,16 @@ func (c *conn) loop(ctx context.Context) error {
 	c.try = newTryReader(c.nc)
 	for {
 		if c.server.stopping.Load() {
+			if err := c.serveGathered(ctx); err != nil {
+				return err
+			}
 			return c.finish()
 		}
 		b, size, err := c.nextFrame(ctx)
 		if err != nil {
+			if err := c.serveGathered(ctx); err != nil {
+				return err
+			}
 			if c.server.stopping.Load() {
 				return c.finish()
 			}
@@ -132,7 +144,15 @@ func (c *conn) request(ctx context.Context, b *buffer, size int) error {
 }
 
 func (c *conn) serve(ctx context.Context, r *Request, frame []byte) error {
-	if err := c.decode(r, frame); err != nil {
+	err := c.decode(r, frame)
+	if err == nil && c.server.gatherer != nil && c.server.gatherer.Gathers(r) {
+		return c.gather(ctx, r)
+	}
+	if err := c.serveGathered(ctx); err != nil {
+		r.Release()
+		return err
+	}
+	if err != nil {
 		r.Release()
 		if r.Header.Key == protocol.APIVersionsKey && errors.As(err, new(*protocol.UnsupportedError)) {
 			return c.answer(r, Reply{unsupportedAPIVersions(r)})
@@ -147,6 +167,64 @@ func (c *conn) serve(ctx context.Context, r *Request, frame []byte) error {
 		r.served = time.Now()
 	}
 	return c.answer(r, resp)
+}
+
+// gather holds a request back until nothing more is at hand. The next one is read only as far as that takes no waiting.
+func (c *conn) gather(ctx context.Context, r *Request) error {
+	c.gathered = append(c.gathered, r)
+	c.gatheredBytes += r.Size
+	if len(c.gathered) == maxGathered || c.gatheredBytes >= maxGatheredBytes || c.lined && !c.roomForMore() {
+		return c.serveGathered(ctx)
+	}
+	return nil
+}
+
+// roomForMore reports whether another request may wait for its acknowledgement beside those that are held back.
+func (c *conn) roomForMore() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.outstanding+len(c.gathered) < maxOutstanding && c.outstandingBytes+c.gatheredBytes < maxOutstandingBytes
+}
+
+// serveGathered serves the requests that were held back and answers them in their order.
+func (c *conn) serveGathered(ctx context.Context) (err error) {
+	rs := c.gathered
+	if len(rs) == 0 {
+		return nil
+	}
+	c.enter(phaseServe)
+	c.gathered, c.gatheredBytes = c.gathered[:0], 0
+	out := append(c.answers[:0], make([]Response, len(rs))...)
+	c.answers = out
+	next := 0 // what follows has not been answered
+	returned := false
+	defer func() {
+		for i, r := range rs[next:] {
+			if returned {
+				discard(out[next+i])
+				r.Release()
+			} else { // a panic: somebody may still use the buffer
+				r.forfeit()
+			}
+		}
+		clear(rs)
+		clear(out)
+	}()
+	if len(rs) == 1 {
+		out[0] = c.server.gatherer.Serve(ctx, rs[0])
+	} else {
+		c.server.gatherer.ServeAll(ctx, rs, out)
+	}
+	var served time.Time
+	if c.server.o.Observer != nil {
+		served = time.Now()
+	}
+	for ; next < len(rs) && err == nil; next++ {
+		rs[next].served = served
+		err = c.answer(rs[next], out[next])
+	}
+	returned = true
+	return err
 }
 
 func (c *conn) decode(r *Request, frame []byte) error {

@@ -10,6 +10,8 @@
 //  1. Responses leave in the order of the requests. A request is run on its connection's read goroutine; only a Produce
 //     that has been appended and waits for its acknowledgement (a pipelined Pending) lets the next one be read, and at
 //     most 64 requests or 16 MiB of them are outstanding. Every other request holds its connection, as in Kafka.
+//     Where the handler is a Gatherer, requests it agrees to are held back while more of them can be read without
+//     waiting, at most 16 or 1 MiB, and served together: no request waits for one that has not come.
 //  2. Memory follows bytes received, never bytes claimed: a frame buffer grows as its bytes arrive, all of them count
 //     against one Gate, and a peer that stalls while memory is short is cut off first.
 //  3. What a peer does not read stays bounded: one coalesced write or one send buffer per connection, then its requests

@@ -91,10 +91,21 @@ func (c *conn) readBody(ctx context.Context, size int) (b *buffer, err error) {
 				return nil, err
 			}
 		}
+		if n := copy(b.b[have:min(len(b.b), size)], c.rb[c.r:c.w]); n > 0 { // read while requests before it were served
+			c.r += n
+			have += n
+			continue
+		}
 		// Reading a little further than the frame's end saves a system call for the next one.
 		end := min(len(b.b), size+smallRead)
 		n, err := c.read(b.b[have:end])
 		have += n
+		if errors.Is(err, errWouldBlock) {
+			if err = c.serveGathered(ctx); err == nil {
+				c.enter(phaseFrame)
+				continue
+			}
+		}
 		if have < size && err != nil {
 			c.giveFrame(b)
 			return nil, errOr(err)
@@ -130,7 +141,10 @@ func (c *conn) frameBuffer(ctx context.Context, size int, held int64) (*buffer, 
 	b := c.server.gate.try(size)
 	if b == nil {
 		c.enter(phaseServe)
-		var err error
+		err := c.serveGathered(ctx) // they hold memory
+		if err != nil {
+			return nil, err
+		}
 		if b, err = c.server.gate.wait(ctx, size, held); err != nil {
 			return nil, err
 		}
@@ -180,6 +194,9 @@ func (c *conn) fill(n int) error {
 		}
 	}
 	k, err := c.read(c.rb[c.w:])
+	if errors.Is(err, errWouldBlock) { // serving may read ahead: the caller looks again
+		return c.serveGathered(c.ctx())
+	}
 	c.w += k
 	c.lastFill = k
 	if k > 0 || err == nil {
@@ -221,16 +238,20 @@ func (c *conn) giveBack(b []byte) {
 	}
 }
 
-// read reads once. Responses that are ready are sent before it would block: at once when nothing of another request has
-// come, which is the rule with a client that waits for each answer, and else when there is nothing left to read.
+// read reads once. Requests that are held back are served, and responses that are ready are sent, before it would block: at
+// once when nothing of another request has come, which is the rule with a client that waits for each answer, and else
+// when there is nothing left to read. Requests are the caller's to serve: then it returns errWouldBlock.
 func (c *conn) read(p []byte) (int, error) {
-	if c.owner() && len(c.out) > 0 {
+	if held := len(c.gathered) > 0; held || c.owner() && len(c.out) > 0 {
 		if c.buffered() > 0 || &p[0] != &c.rb[0] {
 			n, err := c.tryRead(p)
 			if n > 0 || !errors.Is(err, errWouldBlock) {
 				c.server.bytesIn.Add(int64(n))
 				return n, err
 			}
+		}
+		if held {
+			return 0, errWouldBlock
 		}
 		if err := c.flush(); err != nil {
 			return 0, err

@@ -19,11 +19,20 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// handlerFunc is a Handler made of a function.
+// handlerFunc is a Gatherer made of a function.
 type handlerFunc func(ctx context.Context, r *listener.Request) listener.Response
 
 func (f handlerFunc) Serve(ctx context.Context, r *listener.Request) listener.Response {
 	return f(ctx, r)
+}
+
+// Gathers and ServeAll make it a Gatherer of produces.
+func (handlerFunc) Gathers(r *listener.Request) bool { return r.Header.Key == 0 }
+
+func (f handlerFunc) ServeAll(ctx context.Context, rs []*listener.Request, out []listener.Response) {
+	for i, r := range rs {
+		out[i] = f(ctx, r)
+	}
 }
 
 // echo answers ApiVersions with the client id as the first feature's name and Produce with its topics.

@@ -18,6 +18,15 @@ type Handler interface {
 	Serve(ctx context.Context, r *Request) Response
 }
 
+// Gatherer is a Handler that serves several requests of one connection at once for less than one after the other.
+type Gatherer interface {
+	Handler
+	// Gathers reports whether the request may be held back while more of the connection's requests are at hand.
+	Gathers(r *Request) bool
+	// ServeAll serves requests that Gathers has agreed to, as if by Serve in their order, and puts the responses into out.
+	ServeAll(ctx context.Context, rs []*Request, out []Response)
+}
+
 // Request is one decoded request. Its body may alias the connection's buffer (kmsg aliases record bytes): the bytes
 // stay valid until Serve has returned and, where it returned a Pending, that was completed; or until Release.
 type Request struct {

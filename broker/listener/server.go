@@ -89,6 +89,7 @@ type Server struct {
 	o        Options
 	gate     *Gate
 	unsent   budget         // bytes handed to writes that have not returned
+	gatherer Gatherer       // the handler, where it is one
 	aliasing map[int16]bool // API keys of which requests carry bytes that alias their buffer
 	ctx      func() context.Context
 	cancel   context.CancelCauseFunc
@@ -127,6 +128,7 @@ func New(o Options) *Server {
 		ctx:   func() context.Context { return ctx },
 		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int),
 	}
+	s.gatherer, _ = o.Handler.(Gatherer)
 	s.unsent.limit = o.MaxUnsentBytes
 	s.sweeper.s = s
 	s.sweeper.start()

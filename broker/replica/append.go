@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/distributedmq/dmq/broker/purgatory"
@@ -14,9 +17,77 @@ import (
 // acknowledged as Acks asks or the time is up; the Results are final then, and parts is not touched again. done must be
 // quick: it may run on the goroutine that syncs the log. Records may be reused as soon as Append has returned.
 func (m *Manager) Append(o AppendOptions, parts []Append, done func()) bool {
+	for i := range parts {
+		m.append(o, &parts[i])
+	}
+	return m.await(o, parts, done)
+}
+
+// AppendRequest is one of several calls of Append; Final is what that would return.
+type AppendRequest struct {
+	AppendOptions
+	Parts []Append
+	Done  func()
+	Final bool
+}
+
+// AppendAll does what Append does for each request, in their order in each partition. What several bring for one
+// partition is written together, which costs far less than writing it one by one.
+func (m *Manager) AppendAll(requests []AppendRequest) {
+	var room [64]appendPlace
+	places := room[:0]
+	for i := range requests {
+		for j := range requests[i].Parts {
+			places = append(places, appendPlace{&requests[i].Parts[j], &requests[i].AppendOptions})
+		}
+	}
+	slices.SortStableFunc(places, func(a, b appendPlace) int {
+		return cmp.Or(strings.Compare(a.part.Topic, b.part.Topic), cmp.Compare(a.part.Partition, b.part.Partition))
+	})
+	for len(places) > 0 {
+		n := 1
+		for n < len(places) && places[n].part.TopicPartition() == places[0].part.TopicPartition() {
+			n++
+		}
+		m.appendTogether(places[:n])
+		places = places[n:]
+	}
+	for i := range requests {
+		r := &requests[i]
+		r.Final = m.await(r.AppendOptions, r.Parts, r.Done)
+	}
+}
+
+// appendPlace is one partition of one request.
+type appendPlace struct {
+	part *Append
+	o    *AppendOptions
+}
+
+// appendTogether appends to one partition.
+func (m *Manager) appendTogether(places []appendPlace) {
+	if len(places) == 1 {
+		m.append(*places[0].o, places[0].part)
+		return
+	}
+	var p *Partition
+	var room [16]appendPlace
+	found := room[:0]
+	for _, at := range places {
+		if q := m.locate(at.part); q != nil {
+			p, found = q, append(found, at)
+		}
+	}
+	if p != nil {
+		p.appendAll(m, found)
+	}
+}
+
+// await has the request watched until it is acknowledged; true means that nothing is left to wait for.
+func (m *Manager) await(o AppendOptions, parts []Append, done func()) bool {
 	waiting := 0
 	for i := range parts {
-		if m.append(o, &parts[i]) {
+		if parts[i].Result.wait {
 			waiting++
 		}
 	}
@@ -35,8 +106,50 @@ func (m *Manager) Append(o AppendOptions, parts []Append, done func()) bool {
 	return false
 }
 
-// append appends to one partition and reports whether its acknowledgement has to be waited for.
-func (m *Manager) append(o AppendOptions, a *Append) bool {
+// append appends to one partition.
+func (m *Manager) append(o AppendOptions, a *Append) {
+	p := m.locate(a)
+	if p == nil {
+		return
+	}
+	var info commitlog.AppendInfo
+	var epoch protocol.LeaderEpoch
+	err := p.leading(m, func(l *local, r *role) (err error) {
+		if err = p.mayAppend(m, o, a, l, r); err == nil {
+			epoch = l.leaderEpoch
+			info, err = l.log.AppendAsLeader(a.Records, int32(epoch), commitlog.Origin(o.Origin))
+		}
+		return err
+	})
+	if err == nil {
+		m.advance(p, false)
+	}
+	p.appended(m, o.Acks, &a.Result, info, epoch, err)
+}
+
+// appendAll appends what several requests bring for this partition.
+func (p *Partition) appendAll(m *Manager, places []appendPlace) {
+	var room [16]commitlog.LeaderAppend
+	batches := append(room[:0], make([]commitlog.LeaderAppend, len(places))...)
+	var epoch protocol.LeaderEpoch
+	err := p.leading(m, func(l *local, r *role) error {
+		epoch = l.leaderEpoch
+		for i, at := range places {
+			batches[i].Batch, batches[i].Err = at.part.Records, p.mayAppend(m, *at.o, at.part, l, r)
+		}
+		l.log.AppendAllAsLeader(batches, int32(epoch), commitlog.FromClient)
+		return nil
+	})
+	if err == nil {
+		m.advance(p, false)
+	}
+	for i, at := range places {
+		p.appended(m, at.o.Acks, &at.part.Result, batches[i].Info, epoch, cmp.Or(err, batches[i].Err))
+	}
+}
+
+// locate finds the partition of an append and makes room for its result; nil means that the result is final.
+func (m *Manager) locate(a *Append) *Partition {
 	res := &a.Result
 	*res = AppendResult{BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1, CurrentLeader: noLeader}
 	p, err := m.find(a.TopicPartition(), a.ID)
@@ -45,26 +158,18 @@ func (m *Manager) append(o AppendOptions, a *Append) bool {
 		if errcode.KindOf(err) == errcode.KindNotLeaderForPartition {
 			res.CurrentLeader = m.imageLeader(a.TopicPartition())
 		}
-		return false
+		return nil
 	}
 	res.partition = p
-	info, epoch, err := p.append(m, o, a)
-	if err != nil {
-		p.refuse(res, err, info)
-		return false
-	}
-	m.advance(p, false)
-	res.BaseOffset, res.LogAppendTime, res.LogStartOffset = info.FirstOffset, info.LogAppendTime, info.LogStartOffset
-	res.required, res.leaderEpoch, res.wait = info.LastOffset+1, epoch, true
-	return !p.settle(m, o.Acks, res)
+	return p
 }
 
-// append writes a batch in the current leader epoch.
-func (p *Partition) append(m *Manager, o AppendOptions, a *Append) (commitlog.AppendInfo, protocol.LeaderEpoch, error) {
+// leading calls do in the current leader epoch, which does not end before it returns.
+func (p *Partition) leading(m *Manager, do func(l *local, r *role) error) error {
 	for {
 		l, _, err := p.use(m, Unset, true)
 		if err != nil {
-			return commitlog.AppendInfo{}, 0, err
+			return err
 		}
 		p.mu.RLock()
 		r := p.role.Load()
@@ -72,20 +177,34 @@ func (p *Partition) append(m *Manager, o AppendOptions, a *Append) (commitlog.Ap
 			p.mu.RUnlock()
 			continue
 		}
-		if o.Origin == FromCoordinator && a.LeaderEpoch != l.leaderEpoch {
-			p.mu.RUnlock()
-			return commitlog.AppendInfo{}, 0, errcode.New(errcode.KindNotLeaderForPartition,
-				"%s is in leader epoch %d, the append in %d", p.tp, l.leaderEpoch, a.LeaderEpoch)
-		}
-		if o.Acks == -1 && r.underMinISR(m.minISR, p.tp.Topic) {
-			p.mu.RUnlock()
-			return commitlog.AppendInfo{}, 0, errcode.New(errcode.KindNotEnoughReplicas,
-				"%s has %d replicas in sync, fewer than min.insync.replicas", p.tp, len(r.isr))
-		}
-		info, err := l.log.AppendAsLeader(a.Records, int32(l.leaderEpoch), commitlog.Origin(o.Origin))
+		err = do(l, r)
 		p.mu.RUnlock()
-		return info, l.leaderEpoch, err
+		return err
 	}
+}
+
+// mayAppend makes the checks that need no log.
+func (p *Partition) mayAppend(m *Manager, o AppendOptions, a *Append, l *local, r *role) error {
+	if o.Origin == FromCoordinator && a.LeaderEpoch != l.leaderEpoch {
+		return errcode.New(errcode.KindNotLeaderForPartition,
+			"%s is in leader epoch %d, the append in %d", p.tp, l.leaderEpoch, a.LeaderEpoch)
+	}
+	if o.Acks == -1 && r.underMinISR(m.minISR, p.tp.Topic) {
+		return errcode.New(errcode.KindNotEnoughReplicas,
+			"%s has %d replicas in sync, fewer than min.insync.replicas", p.tp, len(r.isr))
+	}
+	return nil
+}
+
+// appended notes what became of an append, and whether its acknowledgement has to be waited for.
+func (p *Partition) appended(m *Manager, acks int16, res *AppendResult, info commitlog.AppendInfo, epoch protocol.LeaderEpoch, err error) {
+	if err != nil {
+		p.refuse(res, err, info)
+		return
+	}
+	res.BaseOffset, res.LogAppendTime, res.LogStartOffset = info.FirstOffset, info.LogAppendTime, info.LogStartOffset
+	res.required, res.leaderEpoch, res.wait = info.LastOffset+1, epoch, true
+	p.settle(m, acks, res)
 }
 
 // refuse makes a result of an error.

@@ -447,3 +447,56 @@ func TestProducers(t *testing.T) {
 	_, err := w.Producers(protocol.TopicPartition{Topic: "nope"})
 	wantKind(t, err, errcode.KindUnknownTopicOrPartition)
 }
+
+// What several requests bring is appended in their order, and each has an answer of its own.
+func TestAppendAll_AnswersEachRequest(t *testing.T) {
+	w := newWorld(t)
+	w.create(topic, topicID(1), 2)
+	tp1 := protocol.TopicPartition{Topic: topic, Partition: 1}
+	w.logs.hold()
+	both := append(to(tp0, batch("a", "b")), to(tp1, batch("x"))...)
+	unknown := append(to(protocol.TopicPartition{Topic: topic, Partition: 9}, batch("?")), to(tp0, batch("c"))...)
+	wrong := append(to(tp0, batch("d")), to(tp1, []byte("no batch"))...)
+	foreign := to(tp0, batch("e"))
+	foreign[0].ID = topicID(7)
+	done := make([]chan struct{}, 4)
+	requests := make([]replica.AppendRequest, len(done))
+	for i, parts := range [][]replica.Append{both, unknown, wrong, foreign} {
+		done[i] = make(chan struct{})
+		requests[i] = replica.AppendRequest{
+			AppendOptions: replica.AppendOptions{Acks: -1, Timeout: soon}, Parts: parts, Done: func() { close(done[i]) },
+		}
+	}
+	w.AppendAll(requests)
+	for i, final := range []bool{false, false, false, true} {
+		if requests[i].Final != final || isDone(done[i]) {
+			t.Errorf("request %d: final %t, called %t before the sync", i, requests[i].Final, isDone(done[i]))
+		}
+	}
+	w.logs.release()
+	for i := range done {
+		if !requests[i].Final {
+			wait(t, done[i])
+		}
+	}
+	for i, want := range []struct {
+		got  *replica.AppendResult
+		base int64
+		kind errcode.Kind
+	}{
+		{&both[0].Result, 0, 0},
+		{&both[1].Result, 0, 0},
+		{&unknown[0].Result, -1, errcode.KindUnknownTopicOrPartition},
+		{&unknown[1].Result, 2, 0},
+		{&wrong[0].Result, 3, 0},
+		{&wrong[1].Result, -1, errcode.KindInvalidRecord},
+		{&foreign[0].Result, -1, errcode.KindInconsistentTopicID},
+	} {
+		if errcode.KindOf(want.got.Err) != want.kind || want.got.BaseOffset != want.base {
+			t.Errorf("append %d: got offset %d and %v, want %+v", i, want.got.BaseOffset, want.got.Err, want)
+		}
+	}
+	if d := cmp.Diff([]string{"a", "b", "c", "d"}, values(t, w.read(consumer, from(tp0, 0)), 0)); d != "" {
+		t.Error(d)
+	}
+}

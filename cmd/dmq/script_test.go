@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LANG", "C")
 			e.Setenv("NO_COLOR", "")
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // a race is reported at once; else each command would take a second more
 			e.Setenv("TMPDIR", e.WorkDir)
 			return nil
 		},

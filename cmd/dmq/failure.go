@@ -50,10 +50,13 @@ func (f *failure) print(a *app) {
 	if f.kafka != "" {
 		name = f.kafka + ", "
 	}
-	a.say("%s %s (%sexit %d)\n", a.paint(a.err, red, "Error:"), f.what, name, f.code)
-	for _, line := range []string{f.why, f.next} {
-		if line != "" {
-			a.say("  %s\n", strings.ReplaceAll(line, "\n", "\n  "))
+	a.say("%s %s (%sexit %d)\n", a.paint(a.err, red, "Error:"), printable(f.what), name, f.code)
+	for _, text := range []string{f.why, f.next} {
+		if text == "" {
+			continue
+		}
+		for line := range strings.SplitSeq(text, "\n") {
+			a.say("  %s\n", printable(line))
 		}
 	}
 }

@@ -277,3 +277,17 @@ func TestExplain_GroupErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintable: what clients chose does not reach the terminal as commands.
+func TestPrintable(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{out: &out, err: &out, output: "table", color: "never"}
+	if err := a.print(result{table: []grid{{title: "a\nb", header: []string{"MEMBER"}, rows: [][]any{{"x\x1b[2J\ny\u009b"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	(&failure{what: "group \x07", why: "one\ntwo\r"}).print(a)
+	want := "a\\nb\nMEMBER\nx\\x1b[2J\\ny\\u009b\nError: group \\a (exit 0)\n  one\n  two\\r\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -58,7 +58,7 @@ func (l *lagView) lines(s lagSample) error {
 	var b strings.Builder
 	for _, p := range s.Partitions {
 		fmt.Fprintf(&b, "%s %s:%d committed=%v end=%v lag=%v behind=%s member=%s\n",
-			s.Time.Format("2006-01-02T15:04:05.000Z"), p.Topic, p.Partition, orUnknown(p.Committed), p.end(), orUnknown(p.Lag), behindText(p.BehindSeconds), p.owner())
+			s.Time.Format("2006-01-02T15:04:05.000Z"), p.Topic, p.Partition, orUnknown(p.Committed), p.end(), orUnknown(p.Lag), behindText(p.BehindSeconds), printable(p.owner()))
 	}
 	_, err := io.WriteString(l.a.out, b.String())
 	return err
@@ -79,6 +79,7 @@ func (r *redraw) show(s lagSample) error {
 	}
 	r.lines = 0
 	line := func(s string) {
+		s = printable(s)
 		if width > 0 {
 			s = text.Trim(s, width-1) // a line that wraps would count as two
 		}

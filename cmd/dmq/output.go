@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -60,7 +61,7 @@ func (a *app) print(r result) error {
 
 func (a *app) printGrid(g grid) error {
 	if g.title != "" {
-		if _, err := fmt.Fprintln(a.out, g.title); err != nil {
+		if _, err := fmt.Fprintln(a.out, printable(g.title)); err != nil {
 			return err
 		}
 	}
@@ -86,7 +87,14 @@ func (a *app) renderGrid(g grid) string {
 	}
 	w.AppendHeader(row)
 	for _, r := range g.rows {
-		w.AppendRow(table.Row(r[:columns]))
+		cells := make(table.Row, columns)
+		for i, cell := range r[:columns] {
+			if s, ok := cell.(string); ok {
+				cell = printable(s)
+			}
+			cells[i] = cell
+		}
+		w.AppendRow(cells)
 	}
 	configs := make([]table.ColumnConfig, 0, len(g.numeric))
 	for _, n := range g.numeric {
@@ -97,6 +105,25 @@ func (a *app) renderGrid(g grid) string {
 	for line := range strings.Lines(w.Render()) {
 		b.WriteString(strings.TrimRight(line, " \n"))
 		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// printable shows control characters as Go writes them. Names that clients chose may hold any: they must neither break a
+// table nor tell the terminal what to do.
+func printable(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+			continue
+		}
+		b.WriteRune(r)
 	}
 	return b.String()
 }

@@ -38,7 +38,7 @@ func TestGroups_Behind(t *testing.T) {
 	adm := kadm.NewClient(cl)
 	now := time.Now()
 	produceAt(t, cl, "orders", now.Add(-3*time.Hour), now.Add(-2*time.Hour), now.Add(-time.Hour))
-	if _, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"message.timestamp.type": kadm.StringPtr("LogAppendTime")}, "stamped"); err != nil {
+	if _, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"message.timestamp.type": new("LogAppendTime")}, "stamped"); err != nil {
 		t.Fatal(err)
 	}
 	produceAt(t, cl, "stamped", now.Add(-3*time.Hour))

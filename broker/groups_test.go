@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -180,11 +181,19 @@ func TestBroker_GroupVersion(t *testing.T) {
 		if _, err := cl.Request(ctx, find); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := cl.Broker(1).Request(ctx, req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.(*kmsg.ConsumerGroupDescribeResponse).Groups[0].ErrorCode
+		var code int16
+		waitFor(t, func() error { // the coordinator begins to load when it is found
+			resp, err := cl.Broker(1).Request(ctx, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code = resp.(*kmsg.ConsumerGroupDescribeResponse).Groups[0].ErrorCode
+			if code == int16(errcode.KindCoordinatorLoadInProgress) {
+				return errors.New(errcode.Name(code))
+			}
+			return nil
+		})
+		return code
 	}
 	if code := describe(); code != int16(errcode.KindGroupIDNotFound) {
 		t.Errorf("at level 1: got %s", errcode.Name(code))

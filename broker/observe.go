@@ -152,7 +152,7 @@ func (n *node) sources(s *metrics.Sources) {
 	s.Disks = func() []metrics.Disk {
 		var out []metrics.Disk
 		for _, d := range n.logs.Dirs() {
-			out = append(out, metrics.Disk{Dir: d.Path, Total: d.Total, Free: d.Free, Offline: d.Offline})
+			out = append(out, metrics.Disk{Dir: d.Path, Total: d.Total, Free: d.Free, Full: d.Full, Offline: d.Offline})
 		}
 		return out
 	}
@@ -170,6 +170,7 @@ func (n *node) partitionStats(p replica.LeaderStats) metrics.PartitionStats {
 		Topic: p.TopicPartition.Topic, Partition: strconv.Itoa(int(p.TopicPartition.Partition)), Open: p.Open,
 		LogStartOffset: p.LogStartOffset, LogEndOffset: p.LogEndOffset, HighWatermark: p.HighWatermark, Size: p.Size,
 		Leader: int(n.props.NodeID), Replicas: p.Replicas, ISR: p.ISR, Preferred: p.Preferred, UnderMinISR: p.UnderMinISR,
+		AtMinISR: p.AtMinISR, Segments: p.Segments,
 	}
 }
 
@@ -179,9 +180,10 @@ func (n *node) clusterStats() metrics.ClusterStats {
 		return metrics.ClusterStats{}
 	}
 	img := n.quorum.Image()
-	s := metrics.ClusterStats{Active: true, Topics: len(img.Topics)}
+	s := metrics.ClusterStats{Active: true, Topics: len(img.Topics), TopicPartitions: make(map[string]int, len(img.Topics)), Brokers: make(map[int]string)}
 	for _, t := range img.Topics {
 		s.Partitions += len(t.Partitions)
+		s.TopicPartitions[t.Name] = len(t.Partitions)
 		for i := range t.Partitions {
 			switch p := &t.Partitions[i]; p.Leader {
 			case image.NoLeader:
@@ -197,6 +199,10 @@ func (n *node) clusterStats() metrics.ClusterStats {
 			s.FencedBrokers++
 		} else {
 			s.ActiveBrokers++
+			if len(b.Endpoints) > 0 {
+				e := b.Endpoints[0]
+				s.Brokers[int(b.ID)] = net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+			}
 		}
 	}
 	return s
@@ -205,7 +211,7 @@ func (n *node) clusterStats() metrics.ClusterStats {
 func (n *node) quorumStats() metrics.QuorumStats {
 	s := n.quorum.Status()
 	return metrics.QuorumStats{
-		Leader: int64(s.Leader), Term: s.Term, CommitIndex: s.CommitIndex, LastIndex: s.LastIndex,
+		Leader: int64(s.Leader), Term: s.Term, CommitIndex: s.CommitIndex, LastIndex: s.LastIndex, Applied: n.quorum.Image().Version,
 		Voter: slices.Contains(s.Voters, n.props.NodeID), IsLeader: s.Leader == n.props.NodeID,
 	}
 }

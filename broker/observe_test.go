@@ -42,6 +42,8 @@ func value(m *dto.Metric) float64 {
 		return m.Gauge.GetValue()
 	case m.Counter != nil:
 		return m.Counter.GetValue()
+	case m.Summary != nil:
+		return float64(m.Summary.GetSampleCount())
 	default:
 		return float64(m.Histogram.GetSampleCount())
 	}
@@ -91,12 +93,17 @@ func TestBroker_MetricsUnderKafkasNames(t *testing.T) {
 		"kafka_topic_partition_under_replicated_partition,0,counted": 0,
 		"kafka_log_logmanager_offlinelogdirectorycount":              0,
 		"kafka_server_raftmetrics_current_leader":                    1,
+		"kafka_log_log_numlogsegments,0,counted":                     1,
+		"kafka_cluster_partition_atminisr,0,counted":                 1,
+		"kafka_topic_partitions,counted":                             1,
 		"dmq_panics_total,PLAINTEXT":                                 0,
 	}
 	positive := []string{
 		"kafka_server_brokertopicmetrics_bytesin_total,counted", "kafka_server_brokertopicmetrics_bytesout_total,counted",
 		"kafka_server_socket_server_metrics_connection_count,PLAINTEXT", "dmq_request_duration_seconds,Produce",
-		"dmq_request_duration_seconds,Fetch", "kafka_log_log_size,0,counted",
+		"dmq_request_duration_seconds,Fetch", "kafka_network_requestmetrics_totaltimems,Produce", "kafka_log_log_size,0,counted",
+		"kafka_server_brokermetadatametrics_last_applied_record_offset", "kafka_broker_info," + b.Addr().String() + ",1",
+		"kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent", "kafka_network_socketserver_networkprocessoravgidle_percent",
 	}
 	// A request is observed once its answer has been sent, so a client may know of it before the metrics do.
 	waitFor(t, func() error {

@@ -165,6 +165,7 @@ func (c *conn) serve(ctx context.Context, r *Request, frame []byte) error {
 	resp := c.server.o.Handler.Serve(ctx, r)
 	if c.server.o.Observer != nil {
 		r.served = time.Now()
+		c.server.inHandler.Add(int64(r.served.Sub(r.Received)))
 	}
 	return c.answer(r, resp)
 }
@@ -210,6 +211,7 @@ func (c *conn) serveGathered(ctx context.Context) (err error) {
 		clear(rs)
 		clear(out)
 	}()
+	start := c.observeStart()
 	if len(rs) == 1 {
 		out[0] = c.server.gatherer.Serve(ctx, rs[0])
 	} else {
@@ -218,6 +220,7 @@ func (c *conn) serveGathered(ctx context.Context) (err error) {
 	var served time.Time
 	if c.server.o.Observer != nil {
 		served = time.Now()
+		c.server.inHandler.Add(int64(served.Sub(start)))
 	}
 	for ; next < len(rs) && err == nil; next++ {
 		rs[next].served = served

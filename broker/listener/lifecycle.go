@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Shutdown stops accepting, closes each connection once what it has asked is answered, and cuts off the rest when ctx
@@ -68,6 +69,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Connections: open, Accepted: s.accepted.Load(), Rejected: s.rejected.Load(), AcceptErrors: s.acceptErrors.Load(),
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(), Panics: s.fates[fatePanic].Load(),
+		Serving: time.Duration(s.inHandler.Load()), Sending: time.Duration(s.inWrite.Load()),
 		ClosedIdle: s.fates[fateIdle].Load(), ClosedSlow: s.fates[fateSlow].Load(), ClosedBad: s.fates[fateBad].Load(),
 		ClosedByHandler: s.fates[fateHandler].Load(),
 	}

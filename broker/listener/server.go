@@ -77,6 +77,7 @@ type Stats struct {
 	Rejected          int64 // for a limit on connections
 	AcceptErrors      int64
 	BytesIn, BytesOut int64
+	Serving, Sending  time.Duration // spent in the handler and writing responses, with an Observer
 	Panics            int64
 	ClosedIdle        int64
 	ClosedSlow        int64 // too slow to send a request or to read responses
@@ -107,8 +108,8 @@ type Server struct {
 	next   uint64
 	closed bool
 
-	accepted, rejected, acceptErrors, bytesIn, bytesOut atomic.Int64
-	fates                                               [fatePanic + 1]atomic.Int64
+	accepted, rejected, acceptErrors, bytesIn, bytesOut, inHandler, inWrite atomic.Int64
+	fates                                                                   [fatePanic + 1]atomic.Int64
 }
 
 // New returns a server without connections. It starts the goroutine that looks after deadlines, which Close ends.

@@ -78,6 +78,7 @@ func (c *conn) observeStart() (t time.Time) {
 
 func (c *conn) observe(r *Request, message any, n int, start time.Time) {
 	d := RequestDone{Request: r, Response: message, ResponseBytes: n, Local: r.served.Sub(r.Received), Send: time.Since(start)}
+	c.server.inWrite.Add(int64(d.Send))
 	if ready := r.kept; !ready.IsZero() && ready.After(r.served) {
 		d.Remote = ready.Sub(r.served)
 	}

@@ -1,6 +1,9 @@
 package metrics
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/distributedmq/dmq/broker/group"
@@ -55,11 +58,14 @@ type ClusterStats struct {
 	Active                                           bool
 	Topics, Partitions, OfflinePartitions            int
 	ActiveBrokers, FencedBrokers, PreferredImbalance int
+	TopicPartitions                                  map[string]int
+	Brokers                                          map[int]string // the address of each unfenced broker
 }
 
 // QuorumStats is this node's view of the metadata quorum.
 type QuorumStats struct {
 	Leader, Term, CommitIndex, LastIndex int64
+	Applied                              int64
 	Voter, IsLeader                      bool
 }
 
@@ -67,6 +73,7 @@ type QuorumStats struct {
 type Disk struct {
 	Dir         string
 	Total, Free uint64
+	Full        bool // appends are refused
 	Offline     bool
 }
 
@@ -87,13 +94,17 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		c.s.Topics.collect(out, c.s.Level)
 	}
 	if c.s.Listeners != nil {
-		listeners(out, c.s.Listeners())
+		stats := c.s.Listeners()
+		listeners(out, stats)
+		if c.s.Requests != nil {
+			idleness(out, &c.s.Requests.idle, stats)
+		}
 	}
 	truncated := c.partitions(out)
 	truncated = c.groups(out) || truncated
 	out.gauge("dmq_metrics_truncated", "1 when there are more partitions or groups than have series of their own.", truth(truncated))
 	if c.s.Cluster != nil {
-		c.s.Cluster().collect(out)
+		c.s.Cluster().collect(out, c.s.Level)
 	}
 	if c.s.Quorum != nil {
 		c.s.Quorum().collect(out)
@@ -185,12 +196,14 @@ func (p PartitionStats) collect(out emitter) {
 	labels := []string{"topic", p.Topic, "partition", p.Partition}
 	if p.Open {
 		out.gauge("kafka_log_log_size", "Bytes of the log.", float64(p.Size), labels...)
+		out.gauge("kafka_log_log_numlogsegments", "Segments of the log.", float64(p.Segments), labels...)
 		out.gauge("kafka_log_log_logstartoffset", "First offset.", float64(p.LogStartOffset), labels...)
 		out.gauge("kafka_log_log_logendoffset", "Next offset.", float64(p.LogEndOffset), labels...)
 		out.gauge("kafka_topic_partition_current_offset", "High watermark.", float64(p.HighWatermark), labels...)
 		out.gauge("kafka_topic_partition_oldest_offset", "First offset.", float64(p.LogStartOffset), labels...)
 	}
 	out.gauge("kafka_cluster_partition_underminisr", "1 below min.insync.replicas.", truth(p.UnderMinISR), labels...)
+	out.gauge("kafka_cluster_partition_atminisr", "1 with exactly min.insync.replicas in sync.", truth(p.AtMinISR), labels...)
 	out.gauge("kafka_cluster_partition_replicascount", "Replicas.", float64(p.Replicas), labels...)
 	out.gauge("kafka_topic_partition_leader", "Node id of the leader.", float64(p.Leader), labels...)
 	out.gauge("kafka_topic_partition_replicas", "Replicas.", float64(p.Replicas), labels...)
@@ -199,7 +212,7 @@ func (p PartitionStats) collect(out emitter) {
 	out.gauge("kafka_topic_partition_under_replicated_partition", "1 with fewer in-sync replicas than replicas.", truth(p.ISR < p.Replicas), labels...)
 }
 
-func (s ClusterStats) collect(out emitter) {
+func (s ClusterStats) collect(out emitter, level Level) {
 	const prefix = "kafka_controller_kafkacontroller_"
 	out.gauge(prefix+"activecontrollercount", "1 on the active controller.", truth(s.Active))
 	out.gauge(prefix+"globaltopiccount", "Topics.", float64(s.Topics))
@@ -208,8 +221,19 @@ func (s ClusterStats) collect(out emitter) {
 	out.gauge(prefix+"activebrokercount", "Unfenced brokers.", float64(s.ActiveBrokers))
 	out.gauge(prefix+"fencedbrokercount", "Fenced brokers.", float64(s.FencedBrokers))
 	out.gauge(prefix+"preferredreplicaimbalancecount", "Partitions whose leader is not the first replica.", float64(s.PreferredImbalance))
-	if s.Active {
-		out.gauge("kafka_brokers", "Unfenced brokers.", float64(s.ActiveBrokers))
+	out.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected that may lack acknowledged records; none ever is.", 0)
+	if !s.Active {
+		return
+	}
+	out.gauge("kafka_brokers", "Unfenced brokers.", float64(s.ActiveBrokers))
+	for id, address := range s.Brokers {
+		out.gauge("kafka_broker_info", "1 for each unfenced broker.", 1, "id", strconv.Itoa(id), "address", address)
+	}
+	if level == LevelCluster || len(s.TopicPartitions) > MaxRows {
+		return
+	}
+	for topic, n := range s.TopicPartitions {
+		out.gauge("kafka_topic_partitions", "Partitions of the topic.", float64(n), "topic", topic)
 	}
 }
 
@@ -219,6 +243,7 @@ func (s QuorumStats) collect(out emitter) {
 	out.gauge(prefix+"current_epoch", "Term of the quorum.", float64(s.Term))
 	out.gauge(prefix+"high_watermark", "Committed position of the metadata log.", float64(s.CommitIndex))
 	out.gauge(prefix+"log_end_offset", "Last position of the metadata log.", float64(s.LastIndex))
+	out.gauge("kafka_server_brokermetadatametrics_last_applied_record_offset", "Position up to which this node has applied the metadata log.", float64(s.Applied))
 	for _, state := range []string{"leader", "follower", "observer"} {
 		is := state == "leader" && s.IsLeader || state == "follower" && s.Voter && !s.IsLeader || state == "observer" && !s.Voter
 		out.gauge(prefix+"current_state", "1 for the state this node is in.", truth(is), "state", state)
@@ -268,6 +293,18 @@ func listeners(out emitter, stats map[string]listener.Stats) {
 	}
 }
 
+// idleness shows how busy the node is with requests as Kafka's dashboards know it.
+func idleness(out emitter, d *idle, stats map[string]listener.Stats) {
+	var busy [2]time.Duration
+	for _, s := range stats {
+		busy[0] += s.Serving
+		busy[1] += s.Sending
+	}
+	share := d.update(time.Now(), busy)
+	out.gauge("kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent", "Share of the processors' time, 0 to 1, not spent in handlers, over 10 s or more.", share[0])
+	out.gauge("kafka_network_socketserver_networkprocessoravgidle_percent", "Share of the processors' time, 0 to 1, not spent sending, over 10 s or more.", share[1])
+}
+
 func disks(out emitter, dirs []Disk) {
 	offline := 0
 	for _, d := range dirs {
@@ -275,6 +312,11 @@ func disks(out emitter, dirs []Disk) {
 			offline++
 		}
 		out.gauge("dmq_disk_total_bytes", "Size of the file system of a log directory.", float64(d.Total), "dir", d.Dir)
+		alert := 0.
+		if d.Full || d.Offline {
+			alert = 2
+		}
+		out.gauge("dmq_disk_alert", "2 when a log directory takes no appends, because it is full or failed.", alert, "dir", d.Dir)
 		out.gauge("dmq_disk_free_bytes", "Free bytes of the file system of a log directory.", float64(d.Free), "dir", d.Dir)
 	}
 	out.gauge("kafka_log_logmanager_offlinelogdirectorycount", "Log directories that failed.", float64(offline))

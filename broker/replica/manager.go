@@ -155,11 +155,11 @@ func (m *Manager) Each(fn func(LeaderStats)) {
 		}
 		s := LeaderStats{
 			TopicPartition: p.tp, Replicas: len(r.replicas), ISR: len(r.isr), Preferred: r.replicas[0] == m.nodeID,
-			UnderMinISR: r.underMinISR(m.minISR, p.tp.Topic),
+			UnderMinISR: r.underMinISR(m.minISR, p.tp.Topic), AtMinISR: len(r.isr) == min(m.minISR(p.tp.Topic), len(r.replicas)),
 		}
 		if l := p.local.Load(); l != nil {
-			s.Open, s.LogStartOffset, s.LogEndOffset, s.HighWatermark, s.Size =
-				true, l.log.LogStartOffset(), l.log.LogEndOffset(), l.log.HighWatermark(), l.log.Size()
+			s.Open, s.LogStartOffset, s.LogEndOffset, s.HighWatermark = true, l.log.LogStartOffset(), l.log.LogEndOffset(), l.log.HighWatermark()
+			s.Size, s.Segments = l.log.Size(), l.log.SegmentCount()
 		}
 		fn(s)
 	}

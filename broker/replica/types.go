@@ -150,10 +150,12 @@ type LeaderStats struct {
 	Replicas, ISR int
 	Preferred     bool // the leader is the first replica
 	UnderMinISR   bool
+	AtMinISR      bool
 
 	Open                                        bool // the log is open: the fields below are known
 	LogStartOffset, LogEndOffset, HighWatermark int64
 	Size                                        int64
+	Segments                                    int
 }
 
 // Stats counts what is hosted, for metrics.

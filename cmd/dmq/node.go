@@ -58,7 +58,7 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	if err != nil {
 		return startFailure(c, err)
 	}
-	adminServer, err := startAdmin(ctx, c, b, logger)
+	adminServer, err := startAdmin(ctx, c, b, logger, a.files)
 	if err != nil {
 		return startFailure(c, err)
 	}
@@ -167,7 +167,7 @@ func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 }
 
 // startAdmin opens the admin port, before the node itself: /livez answers while the node recovers.
-func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger) (*admin.Server, error) {
+func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger, read func(string) ([]byte, error)) (*admin.Server, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
@@ -178,7 +178,7 @@ func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger 
 	s := admin.New(admin.Options{
 		Address: c.AdminListen,
 		Checks:  checks,
-		Metrics: metricsHandler(b),
+		Metrics: metricsHandler(b, read),
 		Groups:  nodeGroups{b.Groups()},
 		Listen:  new(net.ListenConfig).Listen,
 		Logger:  logger.With(slog.String("component", "admin")),
@@ -187,12 +187,12 @@ func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger 
 }
 
 // metricsHandler serves metrics; ?level=topic or cluster leaves the finer series out.
-func metricsHandler(b *broker.Broker) http.Handler {
+func metricsHandler(b *broker.Broker, read func(string) ([]byte, error)) http.Handler {
 	goMetrics, process := collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
 	levels := make(map[metrics.Level]http.Handler)
 	for _, level := range []metrics.Level{metrics.LevelPartition, metrics.LevelTopic, metrics.LevelCluster} {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(goMetrics, process, b.CollectorAt(level))
+		registry.MustRegister(goMetrics, process, diskIO{read}, b.CollectorAt(level))
 		levels[level] = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -136,7 +136,7 @@ func TestLoad_KafkaPartition(t *testing.T) {
 	diff := gocmp.Diff(answers, got, cmpopts.EquateEmpty(),
 		gocmp.Comparer(func(a, b kmsg.Tags) bool { return true }),
 		gocmp.FilterPath(func(p gocmp.Path) bool { return p.Last().String() == ".ErrorMessage" }, gocmp.Ignore()), // in our own words
-		cmpopts.IgnoreFields(kmsg.OffsetFetchResponseGroupTopic{}, "TopicID"), // the handler's, from the metadata
+		cmpopts.IgnoreFields(kmsg.OffsetFetchResponseGroupTopic{}, "TopicID"),                                     // the handler's, from the metadata
 		sorted(func(a, b string) bool { return a < b }),
 		sorted(func(a, b kmsg.OffsetFetchResponseGroupTopic) bool { return a.Topic < b.Topic }),
 		sorted(func(a, b kmsg.OffsetFetchResponseGroupTopicPartition) bool { return a.Partition < b.Partition }),

@@ -93,7 +93,7 @@ func (o *offsets) all(groupID string) []groupPartition {
 	var all []groupPartition
 	collect := func(g *groupOffsets) {
 		for _, t := range g.topics {
-			for _, c := range t.partitions {
+			for c := range t.all() {
 				all = append(all, groupPartition{groupID, t.topic, c.partition})
 			}
 		}

@@ -76,11 +76,11 @@ func (s *State) snapshot(g group) Snapshot {
 	}
 	n := 0
 	for _, t := range committed.topics {
-		n += len(t.partitions)
+		n += t.count
 	}
 	out.Offsets = make([]SnapshotOffset, 0, n)
 	for _, t := range committed.topics {
-		for _, c := range t.partitions {
+		for c := range t.all() {
 			out.Offsets = append(out.Offsets, SnapshotOffset{Topic: t.topic, Partition: c.partition, Offset: c.offset})
 		}
 	}

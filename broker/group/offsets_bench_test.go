@@ -64,19 +64,27 @@ func BenchmarkOffsetCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkLoadOffsets replays a million offsets of a thousand groups, whose commits lie mixed in the log.
+// BenchmarkLoadOffsets replays a million offsets, whose commits lie mixed in the log.
 func BenchmarkLoadOffsets(b *testing.B) {
-	const groups, topics, partitions = 1000, 10, 100
-	keys := make([][]byte, 0, groups*topics*partitions)
-	for p := range int32(partitions) {
-		for t := range topics {
-			for g := range groups {
-				keys = append(keys, schema.AppendOffsetCommitKey(nil, fmt.Sprintf("a-service-of-our-company-%d", g), fmt.Sprintf("a-topic-with-a-usual-name-%d", t), p*37%partitions))
+	for _, shape := range []struct{ groups, topics, partitions int }{{1000, 10, 100}, {100_000, 1, 10}, {1, 1, 1_000_000}} {
+		b.Run(fmt.Sprintf("groups=%d/topics=%d/partitions=%d", shape.groups, shape.topics, shape.partitions), func(b *testing.B) {
+			keys := make([][]byte, 0, shape.groups*shape.topics*shape.partitions)
+			for p := range shape.partitions {
+				for t := range shape.topics {
+					for g := range shape.groups {
+						group, topic := fmt.Sprintf("a-service-of-our-company-%d", g), fmt.Sprintf("a-topic-with-a-usual-name-%d", t)
+						keys = append(keys, schema.AppendOffsetCommitKey(nil, group, topic, int32(p*37%shape.partitions)))
+					}
+				}
 			}
-		}
+			v := schema.OffsetCommitValue{Offset: 1 << 40, LeaderEpoch: 3, CommitTimestampMillis: 1_700_000_000_000, ExpireTimestampMillis: -1, TopicID: protocol.TopicID{1}}
+			load(b, keys, v.Append(nil))
+		})
 	}
-	v := schema.OffsetCommitValue{Offset: 1 << 40, LeaderEpoch: 3, CommitTimestampMillis: 1_700_000_000_000, ExpireTimestampMillis: -1, TopicID: protocol.TopicID{1}}
-	value := v.Append(nil)
+}
+
+func load(b *testing.B, keys [][]byte, value []byte) {
+	b.Helper()
 	var before, after runtime.MemStats
 	b.ReportAllocs()
 	for b.Loop() {

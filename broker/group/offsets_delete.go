@@ -71,7 +71,7 @@ func (s *State) TopicsDeleted(fx coordlog.Effects, topics []DeletedTopic) error 
 				if t == nil {
 					continue
 				}
-				for _, c := range t.partitions {
+				for c := range t.all() {
 					if !anotherTopic(c.topicID, topic.ID) {
 						ended = append(ended, groupPartition{id, topic.Name, c.partition})
 					}

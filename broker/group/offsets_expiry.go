@@ -74,8 +74,7 @@ func (s *State) expiredOffsets(id string, g group, now int64) (expired []groupPa
 			all = false
 			continue
 		}
-		for i := range t.partitions {
-			c := &t.partitions[i]
+		for c := range t.all() {
 			if c.expired(since, retention, now) && !s.offsets.open.has(id, t.topic, c.partition) {
 				expired = append(expired, groupPartition{id, t.topic, c.partition})
 			} else {

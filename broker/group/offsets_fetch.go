@@ -70,12 +70,12 @@ func (s *State) fetchAllOffsets(groupID string, found *groupOffsets, requireStab
 	}
 	topics := make([]kmsg.OffsetFetchResponseGroupTopic, len(found.topics))
 	for i, from := range found.topics {
-		to, texts := &topics[i], make([]string, len(from.partitions))
+		to, texts := &topics[i], make([]string, from.count)
 		to.Topic = from.topic
-		to.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, len(from.partitions))
-		for j := range from.partitions {
-			c := &from.partitions[j]
-			to.Partitions[j] = s.fetchedOffset(groupID, from.topic, c.partition, c, requireStable, &texts[j])
+		to.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, 0, from.count)
+		for c := range from.all() {
+			p := s.fetchedOffset(groupID, from.topic, c.partition, c, requireStable, &texts[len(to.Partitions)])
+			to.Partitions = append(to.Partitions, p)
 		}
 	}
 	return topics

@@ -295,11 +295,10 @@ func (m *offsetsModel) checkInvariants(t *rapid.T) {
 				t.Fatalf("topics of %q: %v", id, g.topics)
 			}
 			for _, topic := range g.topics {
-				sorted := slices.IsSortedFunc(topic.partitions, func(a, b committedOffset) int { return cmp.Compare(a.partition, b.partition) })
-				if len(topic.partitions) == 0 || !sorted {
-					t.Fatalf("partitions of %q in %q: %v", topic.topic, id, topic.partitions)
+				if err := topic.check(); err != nil {
+					t.Fatalf("%q in %q: %v", topic.topic, id, err)
 				}
-				for _, c := range topic.partitions {
+				for c := range topic.all() {
 					if i < len(o.pending) {
 						open.add(groupPartition{id, topic.topic, c.partition})
 					}

@@ -64,10 +64,10 @@ func (s *State) ReplayMarker(m coordlog.Marker) error {
 	delete(s.offsets.pending, m.ProducerID)
 	for group, g := range ended {
 		for _, t := range g.topics {
-			for _, c := range t.partitions {
+			for c := range t.all() {
 				s.offsets.open.end(groupPartition{group, t.topic, c.partition})
 				if m.Commit {
-					s.offsets.materialise(group, t.topic, c)
+					s.offsets.materialise(group, t.topic, *c)
 				}
 			}
 		}

@@ -130,7 +130,7 @@ func ownedByID(img *image.Image, topics []kmsg.ConsumerMemberMetadataOwnedPartit
 	out := make([]kmsg.ConsumerGroupHeartbeatRequestTopic, 0, len(topics))
 	for _, t := range topics {
 		if topic := img.Topic(t.Topic); topic != nil {
-			out = append(out, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: topic.ID, Partitions: t.Partitions})
+			out = append(out, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: topic.ID, Partitions: existing(topic, t.Partitions)})
 		}
 	}
 	return out
@@ -206,14 +206,29 @@ func (h *classicJoin) move(target assignor.Assignment, targetEpoch int32) (err e
 	return err
 }
 
-// downgrade makes the group a classic one: the member has taken the place of the last one of the consumer protocol. If its
-// subscription is another, the members have to join again.
+// downgrade makes the group a classic one: the member has taken the place of the last one of the consumer protocol.
+//
+// Case A: its subscription is another. The members have to join again.
+//
+// Case B: some members do not own yet what they are to own. They have to join again, too: in a classic group each could have its
+// target at once, while others still own parts of it. (Kafka does not see to that.)
+//
+// Case C: everything stays as it is.
 func (h *classicJoin) downgrade(replaced *consumerMember) error {
 	rebalance := ""
-	if h.g.assignmentEpoch < h.epoch {
+	if h.g.assignmentEpoch < h.epoch { // Case A
 		rebalance = "member " + h.member.id + " took the place of the last member of the consumer protocol, with another subscription"
-	} else if err := h.move(h.g.targetOf(h.member), h.g.assignmentEpoch); err != nil {
-		return err
+	} else {
+		if err := h.move(h.g.targetOf(h.member), h.g.assignmentEpoch); err != nil {
+			return err
+		}
+		others := h.g.stable[h.g.assignmentEpoch]
+		if replaced.reconciledTo(h.g.assignmentEpoch) {
+			others--
+		}
+		if others < len(h.g.members)-1 || !h.member.reconciledTo(h.g.assignmentEpoch) { // Case B
+			rebalance = "the last member of the consumer protocol is gone, and not all members own what they are assigned"
+		}
 	}
 	var members []*consumerMember
 	var ids []string

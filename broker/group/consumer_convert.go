@@ -30,16 +30,20 @@ func (p MigrationPolicy) downgrades() bool {
 // Case B: its members are consumers whose assignments can be read. They become members of the consumer group.
 func (s *State) upgrade(fx coordlog.Effects, classic *classicGroup) (*consumerOp, error) {
 	g, reason := newConsumerGroup(classic.groupID), "the group was empty, and a member of the consumer protocol joins"
+	settled := true
 	if !classic.empty() { // Case B
 		if err := s.checkUpgrade(classic); err != nil {
 			return nil, err
 		}
 		reason = "the first member of the consumer protocol joins"
-		if err := s.fillFromClassic(g, classic); err != nil {
+		keeps, err := s.fillFromClassic(g, classic)
+		if err != nil {
 			return nil, errcode.New(errcode.KindGroupIDNotFound, "upgrade classic group %s: %w", classic.groupID, err)
 		}
+		settled = classic.phase == classicStable && !keeps
 	}
 	o := s.consumer(fx, g)
+	o.unsettled = !settled
 	o.add(classic.tombstones()...)
 	o.add(g.creation()...)
 	o.note(Event{Kind: ProtocolChanged, Reason: "to consumer: " + reason})
@@ -72,25 +76,55 @@ func (s *State) checkUpgrade(g *classicGroup) error {
 }
 
 // fillFromClassic makes the members of a classic group those of g, in the epoch of their generation and with what they were assigned
-// in it.
-func (s *State) fillFromClassic(g *consumerGroup, classic *classicGroup) error {
-	g.epoch, g.assignmentEpoch = classic.generation, classic.generation
+// in it. Members that join their first generation are in the epoch in which a group begins: 0 means something else.
+//
+// A cooperative member goes on with what it owned when it joined until it is told otherwise, which it may not have been yet. keeps
+// reports whether there are such: what they said to own is theirs, too, unless it was assigned to another. (Kafka does not look.)
+func (s *State) fillFromClassic(g *consumerGroup, classic *classicGroup) (keeps bool, err error) {
+	g.epoch = max(classic.generation, g.epoch)
+	g.assignmentEpoch = g.epoch
 	img := s.env.Image()
+	said := make(map[string]assignor.Assignment, len(classic.members))
 	for old := range classic.inOrder() {
-		m, target, err := fromClassicMember(img, classic, old)
+		m, subscription, err := fromClassicMember(img, classic, old, g.epoch)
 		if err != nil {
-			return err
+			return false, err
 		}
-		g.targets[m.id] = target
+		g.targets[m.id] = asAssignment(m.assigned)
 		if err := g.setMember(m); err != nil { // two members were assigned the same
-			return err
+			return false, err
+		}
+		said[m.id] = asTarget(targetTopics(ownedByID(img, subscription.OwnedPartitions)))
+	}
+	for _, m := range g.membersAfter(nil) {
+		kept := g.unowned(said[m.id])
+		if len(kept) == 0 {
+			continue
+		}
+		keeps = true
+		err := g.setMember(m.with(func(m *consumerMember) { m.assigned = merge(m.assigned, asOwned(kept, g.epoch)) }))
+		if err != nil {
+			return false, err
 		}
 	}
 	g.metadataHash = s.metadataHash(g.topics)
-	return nil
+	return keeps, nil
 }
 
-func fromClassicMember(img *image.Image, g *classicGroup, old *classicMember) (*consumerMember, assignor.Assignment, error) {
+// unowned returns the partitions of an assignment that nobody owns.
+func (g *consumerGroup) unowned(a assignor.Assignment) assignor.Assignment {
+	var out assignor.Assignment
+	for _, t := range a {
+		t.Partitions = slices.DeleteFunc(slices.Clone(t.Partitions), func(p int32) bool { return !g.free(t.TopicID, p) })
+		if len(t.Partitions) > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// fromClassicMember returns a member with what it was assigned, and what it said when it joined.
+func fromClassicMember(img *image.Image, g *classicGroup, old *classicMember, epoch int32) (*consumerMember, *kmsg.ConsumerMemberMetadata, error) {
 	target := assignor.Assignment{}
 	if len(old.assignment) > 0 { // it may not have synced yet
 		a, err := schema.DecodeAssignment(old.assignment)
@@ -111,16 +145,16 @@ func fromClassicMember(img *image.Image, g *classicGroup, old *classicMember) (*
 		return nil, nil, err
 	}
 	return newConsumerMember(old.memberID).with(func(m *consumerMember) {
-		m.epoch, m.previousEpoch = g.generation, g.generation
+		m.epoch, m.previousEpoch = epoch, epoch
 		m.instanceID, m.rackID = old.instanceID, nonEmpty(subscription.Rack)
 		m.rebalanceTimeout = int32(old.rebalanceTimeout.Milliseconds())
 		m.clientID, m.clientHost = old.clientID, old.clientHost
 		m.topics = sortedSet(subscription.Topics)
-		m.assigned = asOwned(target, g.generation)
+		m.assigned = asOwned(target, epoch)
 		m.classic = &schema.ClassicMemberMetadata{
 			SessionTimeoutMillis: int32(old.sessionTimeout.Milliseconds()), SupportedProtocols: recordProtocols(old.protocols),
 		}
-	}), target, nil
+	}), &subscription, nil
 }
 
 func recordProtocols(protocols []classicProtocol) []schema.ClassicProtocol {
@@ -136,12 +170,23 @@ func assignmentByID(img *image.Image, topics []kmsg.ConsumerMemberAssignmentTopi
 	var out []schema.TopicPartitions
 	for _, t := range topics {
 		if topic := img.Topic(t.Topic); topic != nil {
-			exists := func(p int32) bool { return p >= 0 && int(p) < len(topic.Partitions) }
-			partitions := slices.DeleteFunc(slices.Clone(t.Partitions), func(p int32) bool { return !exists(p) })
-			out = append(out, schema.TopicPartitions{TopicID: topic.ID, Partitions: partitions})
+			out = append(out, schema.TopicPartitions{TopicID: topic.ID, Partitions: existing(topic, t.Partitions)})
 		}
 	}
 	return asTarget(out)
+}
+
+// existing returns those of the partitions that a topic has.
+func existing(topic *image.Topic, partitions []int32) []int32 {
+	return slices.DeleteFunc(slices.Clone(partitions), func(p int32) bool { return p < 0 || int(p) >= len(topic.Partitions) })
+}
+
+func targetTopics(owned []kmsg.ConsumerGroupHeartbeatRequestTopic) []schema.TopicPartitions {
+	out := make([]schema.TopicPartitions, len(owned))
+	for i, t := range owned {
+		out[i] = schema.TopicPartitions{TopicID: t.TopicID, Partitions: t.Partitions}
+	}
+	return out
 }
 
 // creation are the records of a group as it is, but for patterns.
@@ -212,9 +257,10 @@ func (o *consumerOp) downgrade(members []*consumerMember, memberIDs []string, re
 	if err := o.fx.Append(o.records...); err != nil {
 		return err
 	}
-	for id := range o.g.members {
+	for _, id := range memberIDs {
 		o.cancelTimers(id)
 	}
+	o.fx.CancelTimer(o.g.assignTimer())
 	o.note(Event{Kind: ProtocolChanged, Reason: "to classic: only members of the classic protocol are left"})
 	for _, e := range o.events {
 		e.Time, e.Epoch = o.fx.Now(), classic.generation
@@ -224,7 +270,9 @@ func (o *consumerOp) downgrade(members []*consumerMember, memberIDs []string, re
 	return nil
 }
 
-// asClassic returns a classic group of these members, whose generation is the group epoch, and who are assigned their targets.
+// asClassic returns a classic group of these members, whose generation is the group epoch. They are assigned what they own now, which
+// is their target in a group at rest. (Kafka assigns the target. Then a member that has not given up everything yet is thought not
+// to own that any more when the group becomes a consumer group again before the member has joined.)
 func (o *consumerOp) asClassic(members []*consumerMember) (*classicGroup, error) {
 	g := newClassicGroup(o.g.groupID, o.fx.Now().UnixMilli())
 	g.phase, g.generation = classicStable, o.g.epoch
@@ -233,7 +281,7 @@ func (o *consumerOp) asClassic(members []*consumerMember) (*classicGroup, error)
 			memberID: m.id, instanceID: m.instanceID, clientID: m.clientID, clientHost: m.clientHost,
 			rebalanceTimeout: millis(m.rebalanceTimeout), sessionTimeout: millis(m.classic.SessionTimeoutMillis),
 			protocolType: consumerProtocolType, protocols: m.classicProtocols(),
-			assignment: classicAssignment(o.s.env.Image(), m, o.g.targetOf(m)),
+			assignment: classicAssignment(o.s.env.Image(), m, asAssignment(merge(m.assigned, m.revoking))),
 		})
 	}
 	name, ok := selectProtocol(g.memberList())

@@ -228,6 +228,8 @@ func (h *heartbeat) update(joins bool) (isNewRegex bool, err error) {
 	case m != old && h.preferredAssignor(nil, nil) != h.preferredAssignor(old, m):
 		// The target assignment has to be made by another assignor.
 		why = "most members want another assignor"
+	case h.unsettled:
+		why = "the members of the classic group were still rebalancing"
 	}
 	h.noteUpdate(isNew, joins)
 	if why != "" || h.g.refresh {

@@ -21,6 +21,7 @@ type consumerOp struct {
 	records   []coordlog.Record
 	events    []Event
 	refreshed bool                // the hash of the topics was computed again
+	unsettled bool                // the group was a classic one, whose members have not all got an assignment
 	then      func(o *consumerOp) // what is to be done when the records are appended; nil: nothing
 }
 

@@ -275,7 +275,8 @@ func (o *consumerOp) install(records []coordlog.Record) {
 }
 
 // assignLater sees to it that a target assignment is made without any member asking: when changes are gathered, once that is over;
-// and when there are members of the classic protocol, which do not ask. Else the next heartbeat does it, as in Kafka.
+// and when there are members of the classic protocol, whose heartbeats do not ask, after the time in which one of the consumer
+// protocol would have. Else the next heartbeat does it, as in Kafka.
 func (o *consumerOp) assignLater() {
 	g := o.g
 	if g.epoch <= g.assignmentEpoch || g.empty() || g.assigning || g.assignArmed {
@@ -285,7 +286,7 @@ func (o *consumerOp) assignLater() {
 	switch {
 	case at.After(now):
 	case g.classicMembers > 0:
-		at = now
+		at = now.Add(o.s.env.GroupSettings(g.groupID).HeartbeatInterval)
 	default:
 		return
 	}

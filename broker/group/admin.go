@@ -83,7 +83,7 @@ func (s *State) deleteGroup(fx coordlog.Effects, c Caller, groupID string) error
 		return err
 	}
 	s.timelines.add(groupID, Event{
-		Time: fx.Now(), Kind: GroupDeleted, ClientID: c.ClientID, Reason: fmt.Sprintf("a client asked for it; %d offsets were removed", len(ended)),
+		Time: fx.Now(), Kind: GroupDeleted, Epoch: g.groupEpoch(), ClientID: c.ClientID, Reason: fmt.Sprintf("a client asked for it; offsets removed with it: %d", len(ended)),
 	})
 	return nil
 }

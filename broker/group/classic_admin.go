@@ -17,6 +17,7 @@ func (g *classicGroup) kind() protocolKind   { return classicKind }
 func (g *classicGroup) state() string        { return g.phase.String() }
 func (g *classicGroup) protocolType() string { return g.typ }
 func (g *classicGroup) memberCount() int     { return len(g.members) }
+func (g *classicGroup) groupEpoch() int32    { return g.generation }
 func (g *classicGroup) empty() bool          { return g.phase == classicEmpty }
 
 // checkCommit says why a member may not commit offsets.

@@ -84,6 +84,7 @@ func (g *consumerGroup) id() string           { return g.groupID }
 func (g *consumerGroup) kind() protocolKind   { return consumerKind }
 func (g *consumerGroup) protocolType() string { return consumerProtocolType }
 func (g *consumerGroup) memberCount() int     { return len(g.members) }
+func (g *consumerGroup) groupEpoch() int32    { return g.epoch }
 func (g *consumerGroup) empty() bool          { return len(g.members) == 0 }
 
 // state implements group.

@@ -26,7 +26,8 @@ type group interface {
 	// protocolType is what the members say they are: "consumer" for consumers; "" where nobody has said.
 	protocolType() string
 	memberCount() int
-	empty() bool // no members
+	groupEpoch() int32 // of a classic group its generation
+	empty() bool       // no members
 
 	// checkCommit says why a member may not commit offsets. version is that of the request, and transactional is
 	// TxnOffsetCommit. check, if it is not nil, has the last word for each partition (KIP-1251: a member of an older epoch

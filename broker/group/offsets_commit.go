@@ -70,12 +70,22 @@ func (s *State) commitOffsets(fx coordlog.Effects, c Caller, req *kmsg.OffsetCom
 	}
 	s.env.Counters.OffsetCommits.Add(int64(len(records)))
 	if g != nil && req.Generation < 0 && g.protocolType() != "" {
-		s.timelines.add(req.Group, Event{
-			Time: fx.Now(), Kind: OffsetsReset, ClientID: c.ClientID,
-			Reason: fmt.Sprintf("%d offsets committed from outside of the group", len(records)),
+		s.noteReset(g, Event{
+			Time: fx.Now(), Kind: OffsetsReset, Epoch: g.groupEpoch(), ClientID: c.ClientID,
+			Reason: fmt.Sprintf("offsets committed from outside of the group: %d", len(records)),
 		})
 	}
 	return nil
+}
+
+// noteReset notes that a client has committed for a group that had members and has none. A client that goes on doing so, like a consumer
+// that assigns partitions to itself, is noted once.
+func (s *State) noteReset(g group, e Event) {
+	if last := s.timelines.latest(g.id()); last != nil && last.Kind == OffsetsReset && last.ClientID == e.ClientID {
+		*last = e
+		return
+	}
+	s.timelines.add(g.id(), e)
 }
 
 // checkCommit returns the group that the request commits for, nil where it does not exist yet and may.

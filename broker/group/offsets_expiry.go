@@ -52,7 +52,7 @@ func (s *State) expireGroup(fx coordlog.Effects, id string, g group) (int, error
 	if err := fx.Append(tombstones...); err != nil {
 		return len(expired), err
 	}
-	s.timelines.add(id, Event{Time: fx.Now(), Kind: GroupDeleted, Reason: "it had no members and all its offsets expired"})
+	s.timelines.add(id, Event{Time: fx.Now(), Kind: GroupDeleted, Epoch: g.groupEpoch(), Reason: "it had no members and all its offsets expired"})
 	return len(expired) + len(tombstones), nil
 }
 

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"container/list"
 	"slices"
 	"time"
 )
@@ -44,13 +45,14 @@ const (
 // timelines are the latest events of the groups, in memory only.
 type timelines struct {
 	groups map[string]*timeline
-	clock  int64 // counts events; timeline.last is from it
+	quiet  list.List // of *timeline, the one that was quiet for longest first
 }
 
 type timeline struct {
-	events []Event // a ring when full: the oldest is at next
-	next   int
-	last   int64
+	groupID string
+	events  []Event // a ring when full: the oldest is at next
+	next    int
+	place   *list.Element
 }
 
 func newTimelines() timelines { return timelines{groups: make(map[string]*timeline)} }
@@ -60,13 +62,14 @@ func (t *timelines) add(groupID string, e Event) {
 	line := t.groups[groupID]
 	if line == nil {
 		if len(t.groups) >= maxTimelines {
-			t.forgetOne()
+			oldest := t.quiet.Remove(t.quiet.Front()).(*timeline)
+			delete(t.groups, oldest.groupID)
 		}
-		line = new(timeline)
+		line = &timeline{groupID: groupID}
+		line.place = t.quiet.PushBack(line)
 		t.groups[groupID] = line
 	}
-	t.clock++
-	line.last = t.clock
+	t.quiet.MoveToBack(line.place)
 	if len(line.events) < eventsPerGroup {
 		line.events = append(line.events, e)
 		return
@@ -75,15 +78,13 @@ func (t *timelines) add(groupID string, e Event) {
 	line.next = (line.next + 1) % eventsPerGroup
 }
 
-func (t *timelines) forgetOne() {
-	var oldest string
-	first := true
-	for id, line := range t.groups {
-		if first || line.last < t.groups[oldest].last {
-			oldest, first = id, false
-		}
+// latest returns the event that was added last; nil: there is none.
+func (t *timelines) latest(groupID string) *Event {
+	line := t.groups[groupID]
+	if line == nil {
+		return nil
 	}
-	delete(t.groups, oldest)
+	return &line.events[(line.next+len(line.events)-1)%len(line.events)]
 }
 
 // Timeline returns what is remembered of a group, the oldest event first.

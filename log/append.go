@@ -101,7 +101,7 @@ func (l *Log) prepare(b []byte, leaderEpoch int32, origin Origin) (*request, App
 	o := l.validateOptions(cfg, origin)
 	res, err := records.Validate(batch, o)
 	if err != nil {
-		errors.As(err, &info.RecordErrors)
+		info.RecordErrors, _ = errors.AsType[*records.RecordErrors](err)
 		return nil, info, err
 	}
 	if len(res.Batch) > int(cfg.SegmentBytes) {

@@ -15,7 +15,8 @@ type Syncer struct {
 	limit int
 
 	mu      sync.Mutex // guards the fields below
-	queue   []*Log
+	queue   []*Log     // from next on
+	next    int
 	workers int
 	closed  bool
 	timers  map[*delayed]struct{}
@@ -23,6 +24,7 @@ type Syncer struct {
 	wg sync.WaitGroup // of the workers and running timers
 
 	requests sync.Pool // of *request
+	worker   func()    // made once: a goroutine for it costs no allocation
 }
 
 // NewSyncer returns a Syncer of at most so many workers; 0 is DefaultSyncWorkers.
@@ -30,7 +32,12 @@ func NewSyncer(workers int) *Syncer {
 	if workers <= 0 {
 		workers = DefaultSyncWorkers
 	}
-	return &Syncer{limit: workers, timers: make(map[*delayed]struct{})}
+	s := &Syncer{limit: workers, timers: make(map[*delayed]struct{})}
+	s.worker = func() {
+		defer s.wg.Done()
+		s.work()
+	}
+	return s
 }
 
 // Close waits until the queue is empty. What was to be done later is not done any more. The logs are closed before.
@@ -52,26 +59,31 @@ func (s *Syncer) Close() {
 func (s *Syncer) enqueue(l *Log) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.next > 0 && len(s.queue) == cap(s.queue) { // before it grows, the room of those that were taken is used
+		left := copy(s.queue, s.queue[s.next:])
+		clear(s.queue[left:])
+		s.queue, s.next = s.queue[:left], 0
+	}
 	s.queue = append(s.queue, l)
 	if s.workers < s.limit {
 		s.workers++
-		s.wg.Go(s.work)
+		s.wg.Add(1)
+		go s.worker()
 	}
 }
 
 func (s *Syncer) work() {
 	for {
 		s.mu.Lock()
-		if len(s.queue) == 0 {
+		if s.next == len(s.queue) {
+			s.queue, s.next = s.queue[:0], 0
 			s.workers--
 			s.mu.Unlock()
 			return
 		}
-		l := s.queue[0]
-		s.queue[0] = nil
-		if s.queue = s.queue[1:]; len(s.queue) == 0 {
-			s.queue = nil
-		}
+		l := s.queue[s.next]
+		s.queue[s.next] = nil
+		s.next++
 		s.mu.Unlock()
 		l.runSync()
 	}

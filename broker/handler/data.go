@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/fetchsession"
+	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/metrics"
 	"github.com/distributedmq/dmq/broker/replica"
 	"github.com/distributedmq/dmq/kraft/image"
@@ -55,6 +56,7 @@ type dataHandler struct {
 	producerIDs *producerIDs
 
 	produceCalls sync.Pool // of *produceCall
+	encoded      listener.EncodedPool
 	fetchCalls   sync.Pool // of *fetchCall
 }
 

@@ -297,6 +297,7 @@ func (c *fetchCall) answer() listener.Response {
 	for i, omit := range session.Omit {
 		c.resp.Partitions[c.places[i]].Omit = omit
 	}
+	c.resp.bodies = &c.d.encoded
 	return c.resp.encode(c.req.Version)
 }
 

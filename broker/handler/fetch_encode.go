@@ -16,6 +16,8 @@ type fetchResponse struct {
 	SessionID      int32
 	Partitions     []fetchedPartition // neighbours of one topic are sent as one topic, as Kafka groups them
 	Nodes          []nodeEndpoint     // where the leaders named in Partitions are (v16+)
+
+	bodies *listener.EncodedPool // nil: none
 }
 
 // fetchedPartition is the answer for one partition. newFetchedPartition gives the fields their "none" values.
@@ -70,7 +72,7 @@ func newFetchedPartition(topic string, id protocol.TopicID, partition int32) fet
 //	  log_start_offset int64 v5+ · aborted_transactions? · preferred_read_replica int32 v11+ · records ·
 //	  tags v12+ {0: diverging epoch, 1: current leader}
 func (f *fetchResponse) encode(version int16) *listener.Encoded {
-	e := listener.NewEncoded()
+	e := f.bodies.Get()
 	e.Grow(f.bound())
 	dst := kbin.AppendInt32(e.Head, f.ThrottleMillis)
 	if version >= 7 {

@@ -17,7 +17,7 @@ import (
 //	  record_errors v8+ {index int32 · message? · tags v9+} · error_message? v8+ · tags v9+ {0: current leader v10+}
 //	throttle_time_ms int32 · tags v9+ {0: node endpoints v10+}
 func (c *produceCall) encode() *listener.Encoded {
-	e := listener.NewEncoded()
+	e := c.d.encoded.Get()
 	e.Grow(c.sizeHint(), 0)
 	w := producedWriter{dst: e.Head, version: c.req.Version}
 	topics, next := 0, 0

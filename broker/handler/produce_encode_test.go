@@ -26,7 +26,7 @@ func randomProduce(r *rand.Rand, version int16) (*produceCall, *kmsg.ProduceResp
 		}
 		img.Brokers[id] = b
 	}
-	c := &produceCall{req: kmsg.NewPtrProduceRequest(), hints: leaderHints{img: img, listenerName: "L"}}
+	c := &produceCall{d: new(dataHandler), req: kmsg.NewPtrProduceRequest(), hints: leaderHints{img: img, listenerName: "L"}}
 	c.req.Version = version
 	resp := kmsg.NewPtrProduceResponse()
 	resp.Version = version

@@ -65,8 +65,9 @@ type conn struct {
 	outstandingBytes int
 	inPlace          *Request // the read goroutine waits for it with an empty line
 	draining         bool
-	ahead            bool // the read goroutine reads ahead
-	called           bool // back from that
+	drainer          func() // drain as a goroutine; made once
+	ahead            bool   // the read goroutine reads ahead
+	called           bool   // back from that
 	dead             bool
 
 	wake chan struct{} // tells the read goroutine that something above has changed
@@ -405,7 +406,14 @@ func (c *conn) startDrainLocked() {
 		return
 	}
 	c.draining = true
-	c.server.wg.Go(c.drain) // the read goroutine is counted there too and outlives this one
+	if c.drainer == nil {
+		c.drainer = func() {
+			defer c.server.wg.Done()
+			c.drain()
+		}
+	}
+	c.server.wg.Add(1) // the read goroutine is counted there too and outlives this one
+	go c.drainer()
 }
 
 // completed is called once for a request that waits, from any goroutine.

@@ -3,6 +3,7 @@ package listener
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Region is a run of bytes that are sent as they are, such as a slice of a partition's log.
@@ -22,6 +23,35 @@ type Region interface {
 type Encoded struct {
 	Head    []byte
 	regions []placed
+	pool    *EncodedPool // where it goes when it has been sent; nil: nowhere
+}
+
+// EncodedPool keeps the memory of bodies that were sent for those to come. The zero value is ready, nil keeps none.
+type EncodedPool struct{ pool sync.Pool }
+
+// What is larger is not kept.
+const (
+	pooledHead    = 64 << 10
+	pooledRegions = 1 << 10
+)
+
+// Get returns an empty body, which is used again once it has been sent or given up.
+func (p *EncodedPool) Get() *Encoded {
+	if p == nil {
+		return NewEncoded()
+	}
+	if e, ok := p.pool.Get().(*Encoded); ok {
+		return e
+	}
+	return &Encoded{pool: p}
+}
+
+// recycle ends the use of a body that was discarded.
+func (e *Encoded) recycle() {
+	if e.pool != nil && cap(e.Head) <= pooledHead && cap(e.regions) <= pooledRegions {
+		e.Head = e.Head[:0]
+		e.pool.pool.Put(e)
+	}
 }
 
 type placed struct {
@@ -55,7 +85,8 @@ func (e *Encoded) Discard() {
 	for i := range e.regions {
 		_ = e.regions[i].region.Close() // it was only read
 	}
-	e.regions = nil
+	clear(e.regions)
+	e.regions = e.regions[:0]
 }
 
 // AppendTo appends the whole body with its regions, which stay open.

@@ -105,5 +105,6 @@ func (*Pending) isResponse() {}
 func discard(r Response) {
 	if e, ok := r.(*Encoded); ok {
 		e.Discard()
+		e.recycle()
 	}
 }

@@ -66,6 +66,9 @@ func (c *conn) write(r *Request, resp Response) (err error) {
 	if err == nil && c.server.o.Observer != nil {
 		c.observe(r, message, n, start)
 	}
+	if e, ok := resp.(*Encoded); ok {
+		e.recycle()
+	}
 	return err
 }
 

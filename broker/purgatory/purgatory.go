@@ -59,9 +59,9 @@ type Purgatory[K comparable] struct {
 const shardCount = 32
 
 type shard[K comparable] struct {
-	mu    sync.Mutex // guards the lists and their links
-	lists map[K]*list[K]
-	_     [40]byte // a cache line each
+	mu    sync.Mutex    // guards the lists and their links
+	lists map[K]list[K] // none is empty
+	_     [40]byte      // a cache line each
 }
 
 type list[K comparable] struct{ head, tail *link[K] }
@@ -70,7 +70,6 @@ type list[K comparable] struct{ head, tail *link[K] }
 type link[K comparable] struct {
 	wait       *Wait[K]
 	shard      *shard[K]
-	list       *list[K] // nil when not linked
 	key        K
 	prev, next *link[K]
 }
@@ -82,7 +81,7 @@ func New[K comparable](o Options) *Purgatory[K] {
 	}
 	p := &Purgatory[K]{limit: int64(o.Limit), seed: maphash.MakeSeed(), drained: make(chan struct{}, 1)}
 	for i := range p.shards {
-		p.shards[i].lists = make(map[K]*list[K])
+		p.shards[i].lists = make(map[K]list[K])
 	}
 	p.timer.start()
 	return p
@@ -122,10 +121,8 @@ func (p *Purgatory[K]) Notify(key K) int {
 	waits := room[:0]
 	s := p.shard(key)
 	s.mu.Lock()
-	if l := s.lists[key]; l != nil {
-		for ln := l.head; ln != nil; ln = ln.next {
-			waits = append(waits, ln.wait)
-		}
+	for ln := s.lists[key].head; ln != nil; ln = ln.next {
+		waits = append(waits, ln.wait)
 	}
 	s.mu.Unlock()
 	n := 0
@@ -175,13 +172,13 @@ func (p *Purgatory[K]) link(ln *link[K], w *Wait[K], key K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lists[key]
-	if l == nil {
-		l = &list[K]{head: ln}
-		s.lists[key] = l
+	if l.tail == nil {
+		l.head = ln
 	} else {
 		l.tail.next, ln.prev = ln, l.tail
 	}
-	l.tail, ln.list = ln, l
+	l.tail = ln
+	s.lists[key] = l
 	p.watched.Add(1)
 }
 
@@ -189,7 +186,7 @@ func (p *Purgatory[K]) unlink(ln *link[K]) {
 	s := ln.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := ln.list
+	l := s.lists[ln.key]
 	if ln.prev != nil {
 		ln.prev.next = ln.next
 	} else {
@@ -202,7 +199,9 @@ func (p *Purgatory[K]) unlink(ln *link[K]) {
 	}
 	if l.head == nil {
 		delete(s.lists, ln.key)
+	} else {
+		s.lists[ln.key] = l
 	}
-	ln.prev, ln.next, ln.list = nil, nil, nil
+	ln.prev, ln.next = nil, nil
 	p.watched.Add(-1)
 }

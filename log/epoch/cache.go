@@ -222,11 +222,12 @@ func (c *Cache) Flush() error {
 	c.flushMu.Lock()
 	defer c.flushMu.Unlock()
 	c.mu.RLock()
-	changes, path, entries := c.changes, c.path, slices.Clone(c.entries)
-	c.mu.RUnlock()
-	if changes == c.flushed {
+	if c.changes == c.flushed {
+		c.mu.RUnlock()
 		return nil
 	}
+	changes, path, entries := c.changes, c.path, slices.Clone(c.entries)
+	c.mu.RUnlock()
 	if err := checkpoint.WriteEpochs(c.fs, path, entries); err != nil {
 		return err
 	}

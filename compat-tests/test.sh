@@ -7,6 +7,7 @@
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
+#   groupdata   the records of groups of every kind, beside those that Kafka wrote
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
 #
@@ -61,6 +62,7 @@ part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DM
 part clients $compat smoke
 part diff $compat diff
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
+part groupdata $compat groupdata
 part datadir $compat datadir
 part "kill -9" $compat kill -rounds "$rounds"
 part "power cut" $compat powercut -rounds "$rounds"

@@ -1,5 +1,5 @@
-// Package groupdata has Apache Kafka write a partition of __consumer_offsets in which every kind of group is, and puts its
-// records and what Kafka says of them into the test data of broker/group and broker/group/schema.
+// Package groupdata plays groups of every kind on a broker, so that every kind of record is in its __consumer_offsets.
 //
-// Records.java adds the versions that only older releases wrote, from Kafka's own classes. `compat groupdata` runs both.
+// Run has Apache Kafka play them, and puts the records and what Kafka says of the groups into the test data of broker/group;
+// Records.java adds the versions that only older releases wrote, from Kafka's own classes. Check plays them on dmq and compares.
 package groupdata

@@ -60,7 +60,7 @@ func (m *member) join(ctx context.Context) error {
 	}
 }
 
-// sync syncs; a leader gives each member a partition of "orders".
+// sync syncs; a leader gives each member a partition of its first topic.
 func (m *member) sync(ctx context.Context) error {
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Group, req.MemberID, req.InstanceID, req.Generation = m.group, m.id, m.instanceID, m.generation
@@ -68,7 +68,7 @@ func (m *member) sync(ctx context.Context) error {
 	for i, other := range m.members {
 		a := kmsg.NewConsumerMemberAssignment()
 		a.Version = 3
-		a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: "orders", Partitions: []int32{int32(i)}})
+		a.Topics = append(a.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: m.topics[0], Partitions: []int32{int32(i)}})
 		g := kmsg.NewSyncGroupRequestGroupAssignment()
 		g.MemberID, g.MemberAssignment = other.MemberID, a.AppendTo(nil)
 		req.GroupAssignment = append(req.GroupAssignment, g)
@@ -274,19 +274,20 @@ func (w *writer) consumer(ctx context.Context) error {
 	return w.deleteGroup(ctx, first.cl, "consumer-deleted")
 }
 
-// upgraded writes a group whose one member speaks the classic protocol, and whose other came with the consumer protocol.
+// upgraded writes a group whose one member speaks the classic protocol, and whose other came with the consumer protocol. There is
+// a partition for each, so that brokers share them out alike.
 func (w *writer) upgraded(ctx context.Context) error {
-	old, err := w.newMember("upgraded", "classic-client-9", nil, "orders")
+	old, err := w.newMember("upgraded", "classic-client-9", nil, "shipments")
 	if err != nil {
 		return err
 	}
 	if err := rebalance(ctx, old); err != nil {
 		return err
 	}
-	if err := w.commit(ctx, old.cl, "upgraded", old.id, old.generation, offset{"orders", 0, 77, 0, ""}); err != nil {
+	if err := w.commit(ctx, old.cl, "upgraded", old.id, old.generation, offset{"shipments", 0, 77, 0, ""}); err != nil {
 		return err
 	}
-	m, err := w.newModern("upgraded", "modern-client-9", "AAAAAAAAAAAAAAAAAAAAGQ", func(req *kmsg.ConsumerGroupHeartbeatRequest) { req.SubscribedTopicNames = []string{"orders"} })
+	m, err := w.newModern("upgraded", "modern-client-9", "AAAAAAAAAAAAAAAAAAAAGQ", func(req *kmsg.ConsumerGroupHeartbeatRequest) { req.SubscribedTopicNames = []string{"shipments"} })
 	if err != nil {
 		return err
 	}

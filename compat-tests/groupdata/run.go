@@ -42,16 +42,21 @@ func Run(ctx context.Context, home peer.Home, root, dir string) (err error) {
 	return os.WriteFile(filepath.Join(data, "broker-kafka-4.4.0.json"), answers, 0o644)
 }
 
+// Properties are those of the broker: one partition has all groups, and nothing waits.
+func Properties() map[string]string {
+	return map[string]string{
+		"offsets.topic.num.partitions": "1", "group.initial.rebalance.delay.ms": "0", "group.consumer.assignment.interval.ms": "0",
+	}
+}
+
 // played has Kafka write a partition, and returns what it says of the groups and the records.
 func played(ctx context.Context, home peer.Home, dir string) (answers, lines []byte, err error) {
-	b, err := peer.StartKafka(ctx, home, peer.Options{Dir: dir, Properties: map[string]string{
-		"offsets.topic.num.partitions": "1", "group.initial.rebalance.delay.ms": "0", "group.consumer.assignment.interval.ms": "0",
-	}})
+	b, err := peer.StartKafka(ctx, home, peer.Options{Dir: dir, Properties: Properties()})
 	if err != nil {
 		return nil, nil, err
 	}
 	w := &writer{addr: b.Addr}
-	err = w.fill(ctx)
+	err = w.play(ctx, append(w.served(), step{"transactions", w.transactions}, step{"groups of other kinds", w.others}))
 	if err == nil {
 		answers, err = w.answers(ctx)
 	}

@@ -52,23 +52,28 @@ func ask[R kmsg.Response](ctx context.Context, cl *kgo.Client, req kmsg.Request)
 	return resp.(R), nil
 }
 
-// fill writes everything.
-func (w *writer) fill(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		play func(context.Context) error
-	}{
+// step is a part of what is played.
+type step struct {
+	name string
+	play func(context.Context) error
+}
+
+// served are the steps that dmq serves, too.
+func (w *writer) served() []step {
+	return []step{
 		{"topics", w.createTopics},
 		{"simple groups", w.simple},
 		{"classic groups", w.classic},
 		{"consumer groups", w.consumer},
 		{"a group that is upgraded", w.upgraded},
-		{"transactions", w.transactions},
-		{"groups of other kinds", w.others},
 		{"a deleted topic", w.deletedTopic},
-	} {
-		if err := step.play(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+	}
+}
+
+func (w *writer) play(ctx context.Context, steps []step) error {
+	for _, s := range steps {
+		if err := s.play(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@
 //	compat diff             the same bytes to Kafka and to dmq
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
-//	compat groupdata        have Kafka write the test data of broker/group anew
+//	compat groupdata        records of every kind of group, beside Kafka's
 //	compat kill, powercut   crashes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/bench/raw"
 	"github.com/distributedmq/dmq/protocol/records"
 )
 
@@ -21,71 +18,19 @@ const (
 	fetchVersion   = 12
 )
 
-// client is one connection.
-type client struct {
-	nc  net.Conn
-	br  *bufio.Reader
-	buf []byte // of the last response
-}
-
-func connect(ctx context.Context, addr string) (*client, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	c := &client{nc: nc, br: bufio.NewReaderSize(nc, 64<<10)}
-	hello := kmsg.NewPtrApiVersionsRequest()
-	_, err = c.call(hello)
-	return c, err
-}
-
-// call sends a request and reads its response.
-func (c *client) call(req kmsg.Request) (kmsg.Response, error) {
-	if _, err := c.nc.Write(frame(req)); err != nil {
-		return nil, err
-	}
-	return c.read(req.ResponseKind())
-}
-
-// read reads the next response.
-func (c *client) read(resp kmsg.Response) (kmsg.Response, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(c.br, size[:]); err != nil {
-		return nil, err
-	}
-	n := int(binary.BigEndian.Uint32(size[:]))
-	if n > cap(c.buf) {
-		c.buf = make([]byte, n)
-	}
-	b := c.buf[:n]
-	if _, err := io.ReadFull(c.br, b); err != nil {
-		return nil, err
-	}
-	b = b[4:]
-	if resp.IsFlexible() && resp.Key() != 18 {
-		b = b[1:]
-	}
-	return resp, resp.ReadFrom(b)
-}
-
-func frame(req kmsg.Request) []byte {
-	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("wire")).AppendRequest(nil, req, 1)
-}
-
 // newBench makes the topic and waits until it can be used.
 func newBench(ctx context.Context, o *options) (*bench, error) {
-	c, err := connect(ctx, o.addr)
+	c, err := raw.Connect(ctx, o.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer c.nc.Close()
+	defer c.Close()
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version, create.TimeoutMillis = 5, 10_000
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = o.topic, int32(o.partitions), 1
 	create.Topics = append(create.Topics, t)
-	if _, err := c.call(create); err != nil {
+	if _, err := c.Call(create); err != nil {
 		return nil, err
 	}
 	for ctx.Err() == nil {
@@ -94,7 +39,7 @@ func newBench(ctx context.Context, o *options) (*bench, error) {
 		mt := kmsg.NewMetadataRequestTopic()
 		mt.Topic = &o.topic
 		meta.Topics = append(meta.Topics, mt)
-		got, err := c.call(meta)
+		got, err := c.Call(meta)
 		if err != nil {
 			return nil, err
 		}
@@ -123,12 +68,12 @@ func batch(n, record int) ([]byte, error) {
 
 // produce sends requests, at most window ahead of their responses.
 func (b *bench) produce(ctx context.Context, index int) error {
-	c, err := connect(ctx, b.o.addr)
+	c, err := raw.Connect(ctx, b.o.addr)
 	if err != nil {
 		return err
 	}
-	defer c.nc.Close()
-	raw, err := batch(b.o.batch, b.o.record)
+	defer c.Close()
+	one, err := batch(b.o.batch, b.o.record)
 	if err != nil {
 		return err
 	}
@@ -140,20 +85,20 @@ func (b *bench) produce(ctx context.Context, index int) error {
 		t.Topic = b.o.topic
 		for i := range b.o.batches {
 			p := kmsg.NewProduceRequestTopicPartition()
-			p.Partition, p.Records = int32((first+i)%b.o.partitions), raw
+			p.Partition, p.Records = int32((first+i)%b.o.partitions), one
 			t.Partitions = append(t.Partitions, p)
 		}
 		req.Topics = append(req.Topics, t)
-		frames = append(frames, frame(req))
+		frames = append(frames, raw.Frame(req))
 	}
-	perRequest := int64(len(raw) * b.o.batches)
+	perRequest := int64(len(one) * b.o.batches)
 	slots := make(chan struct{}, b.o.window)
 	sent := make(chan error, 1)
 	go func() {
 		defer close(slots)
 		for i := 0; ctx.Err() == nil && b.produced.Add(perRequest) <= int64(b.o.bytes); i++ {
 			slots <- struct{}{}
-			if _, err := c.nc.Write(frames[i%len(frames)]); err != nil {
+			if err := c.Write(frames[i%len(frames)]); err != nil {
 				sent <- err
 				return
 			}
@@ -162,7 +107,7 @@ func (b *bench) produce(ctx context.Context, index int) error {
 	}()
 	for n := 0; ; n++ {
 		// A slot is freed when its response has come, so that the window is full all the time.
-		got, err := c.peek(slots)
+		got, err := peek(c, slots)
 		if err != nil {
 			return err
 		}
@@ -174,14 +119,14 @@ func (b *bench) produce(ctx context.Context, index int) error {
 }
 
 // peek reads the response to the oldest request in flight, if there is one or is going to be one.
-func (c *client) peek(slots chan struct{}) (bool, error) {
+func peek(c *raw.Client, slots chan struct{}) (bool, error) {
 	resp := kmsg.NewPtrProduceResponse()
 	resp.Version = produceVersion
 	_, open := <-slots
 	if !open {
 		return false, nil
 	}
-	if _, err := c.read(resp); err != nil {
+	if _, err := c.Read(resp); err != nil {
 		return false, err
 	}
 	for _, t := range resp.Topics {
@@ -218,11 +163,11 @@ const (
 )
 
 func (b *bench) consume(ctx context.Context, index int, from int64, more func(empty bool) bool) error {
-	c, err := connect(ctx, b.o.addr)
+	c, err := raw.Connect(ctx, b.o.addr)
 	if err != nil {
 		return err
 	}
-	defer c.nc.Close()
+	defer c.Close()
 	offsets := make(map[int32]int64)
 	for p := index; p < b.o.partitions; p += b.o.conns {
 		if offsets[int32(p)], err = b.offset(c, int32(p), from); err != nil {
@@ -249,7 +194,7 @@ func (b *bench) consume(ctx context.Context, index int, from int64, more func(em
 }
 
 // offset asks for the first or the last offset of a partition.
-func (b *bench) offset(c *client, partition int32, at int64) (int64, error) {
+func (b *bench) offset(c *raw.Client, partition int32, at int64) (int64, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version = 4
 	t := kmsg.NewListOffsetsRequestTopic()
@@ -258,7 +203,7 @@ func (b *bench) offset(c *client, partition int32, at int64) (int64, error) {
 	p.Partition, p.Timestamp = partition, at
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
-	got, err := c.call(req)
+	got, err := c.Call(req)
 	if err != nil {
 		return 0, err
 	}
@@ -270,7 +215,7 @@ func (b *bench) offset(c *client, partition int32, at int64) (int64, error) {
 	return rp.Offset, kerr.ErrorForCode(rp.ErrorCode)
 }
 
-func (b *bench) fetchOne(c *client, partition int32, offset int64) (n int, next int64, err error) {
+func (b *bench) fetchOne(c *raw.Client, partition int32, offset int64) (n int, next int64, err error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = fetchVersion, 5, 1, int32(b.o.max)
 	req.SessionEpoch = -1
@@ -280,7 +225,7 @@ func (b *bench) fetchOne(c *client, partition int32, offset int64) (n int, next 
 	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, offset, int32(b.o.max)
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
-	got, err := c.call(req)
+	got, err := c.Call(req)
 	if err != nil {
 		return 0, 0, err
 	}

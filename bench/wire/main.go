@@ -8,12 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/distributedmq/dmq/bench/raw"
 )
 
 type options struct {
@@ -82,11 +81,11 @@ type bench struct {
 }
 
 func (b *bench) measure(ctx context.Context, out io.Writer, name string, jobs []job) error {
-	brokerBefore, err := cpuOf(b.o.pid)
+	brokerBefore, err := raw.CPUOf(b.o.pid)
 	if err != nil {
 		return err
 	}
-	selfBefore := selfCPU()
+	selfBefore := raw.SelfCPU()
 	start := time.Now()
 	var wg, producers sync.WaitGroup
 	errs := make(chan error, len(jobs)*b.o.conns)
@@ -114,7 +113,7 @@ func (b *bench) measure(ctx context.Context, out io.Writer, name string, jobs []
 		return err
 	default:
 	}
-	brokerAfter, err := cpuOf(b.o.pid)
+	brokerAfter, err := raw.CPUOf(b.o.pid)
 	if err != nil {
 		return err
 	}
@@ -125,38 +124,6 @@ func (b *bench) measure(ctx context.Context, out io.Writer, name string, jobs []
 		fmt.Fprintf(out, ", broker %.0f CPU ms/GB (%.1f us/request)", (brokerAfter-brokerBefore).Seconds()*1000/gb,
 			float64((brokerAfter-brokerBefore).Microseconds())/float64(b.requests.Load()))
 	}
-	fmt.Fprintf(out, ", client %.0f CPU ms/GB\n", (selfCPU()-selfBefore).Seconds()*1000/gb)
+	fmt.Fprintf(out, ", client %.0f CPU ms/GB\n", (raw.SelfCPU()-selfBefore).Seconds()*1000/gb)
 	return nil
-}
-
-// cpuOf is the CPU time a process has used, in ticks of 10 ms.
-func cpuOf(pid int) (time.Duration, error) {
-	if pid == 0 {
-		return 0, nil
-	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(f) < 13 {
-		return 0, fmt.Errorf("stat of process %d has %d fields", pid, len(f))
-	}
-	var sum time.Duration
-	for _, ticks := range f[11:13] {
-		n, err := strconv.Atoi(ticks)
-		if err != nil {
-			return 0, err
-		}
-		sum += time.Duration(n) * 10 * time.Millisecond
-	}
-	return sum, nil
-}
-
-func selfCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

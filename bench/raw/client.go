@@ -1,0 +1,73 @@
+package raw
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Client is one connection. It is not safe for concurrent use, but one goroutine may write while another reads.
+type Client struct {
+	nc  net.Conn
+	br  *bufio.Reader
+	buf []byte // of the last response
+}
+
+// Connect dials a broker and says hello.
+func Connect(ctx context.Context, addr string) (*Client, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{nc: nc, br: bufio.NewReaderSize(nc, 64<<10)}
+	_, err = c.Call(kmsg.NewPtrApiVersionsRequest())
+	return c, err
+}
+
+// Close ends the connection.
+func (c *Client) Close() { c.nc.Close() }
+
+// Call sends a request and reads its response.
+func (c *Client) Call(req kmsg.Request) (kmsg.Response, error) {
+	if err := c.Write(Frame(req)); err != nil {
+		return nil, err
+	}
+	return c.Read(req.ResponseKind())
+}
+
+// Write sends an encoded request.
+func (c *Client) Write(frame []byte) error {
+	_, err := c.nc.Write(frame)
+	return err
+}
+
+// Read reads the next response.
+func (c *Client) Read(resp kmsg.Response) (kmsg.Response, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(c.br, size[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint32(size[:]))
+	if n > cap(c.buf) {
+		c.buf = make([]byte, n)
+	}
+	b := c.buf[:n]
+	if _, err := io.ReadFull(c.br, b); err != nil {
+		return nil, err
+	}
+	b = b[4:]
+	if resp.IsFlexible() && resp.Key() != 18 {
+		b = b[1:]
+	}
+	return resp, resp.ReadFrom(b)
+}
+
+// Frame encodes a request with its length.
+func Frame(req kmsg.Request) []byte {
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("wire")).AppendRequest(nil, req, 1)
+}

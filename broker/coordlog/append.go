@@ -129,13 +129,31 @@ func (p *pipeline) committedAnswer() (answer, bool) {
 	return a, true
 }
 
-// write appends a batch to the log. It runs on the shard's goroutine, without mu, so that operations go on.
+// launchAtOnce takes out the batch of an operation that has just appended, if nothing else is on its way: then its caller writes
+// it, which saves waking the loop. While something is, waiting makes larger batches.
+func (s *shard) launchAtOnce() *batch {
+	if s.machine == nil || s.broken != nil || s.writing || len(s.log.flying) > 0 {
+		return nil
+	}
+	b := s.log.launch()
+	s.writing = b != nil
+	return b
+}
+
+// wrote is called, on the loop, by whoever has written a batch.
+func (s *shard) wrote() {
+	s.writing = false
+	if s.machine != nil {
+		s.landed()
+	}
+}
+
+// write appends a batch to the log. It runs without mu, so that operations go on, and on one goroutine at a time.
 func (s *shard) write(b *batch) {
 	encoded, err := b.builder.Bytes()
 	if err != nil {
 		b.parts[0].Result.Err = err
 		b.done.Store(true)
-		s.signal()
 		return
 	}
 	n := &s.core.counters
@@ -144,12 +162,12 @@ func (s *shard) write(b *batch) {
 	n.bytes.Add(int64(len(encoded)))
 	b.parts[0] = replica.Append{TopicIDPartition: s.id, Records: encoded, LeaderEpoch: s.epoch}
 	o := replica.AppendOptions{Acks: -1, Timeout: s.core.appendTimeout, Origin: replica.FromCoordinator}
-	settled := func() {
+	final := s.core.replicas.Append(o, b.parts[:], func() {
 		b.done.Store(true)
 		s.signal()
-	}
-	if s.core.replicas.Append(o, b.parts[:], settled) {
-		settled()
+	})
+	if final { // the caller looks
+		b.done.Store(true)
 	}
 	s.core.recycle(b)
 }

@@ -13,8 +13,8 @@
 // the log cannot be read, operations are refused with NOT_COORDINATOR.
 //
 // Goroutines: one for each shard, which loads, writes and runs the timers; a few for background work. Operations run on the
-// goroutine that submits them: whoever holds the shard's lock is "on the loop". Records collect in one batch while
-// others are on their way to the commit.
+// goroutine that submits them: whoever holds the shard's lock is "on the loop". An operation that appends while nothing else is
+// on its way writes its batch itself; while something is, records collect in one batch, which the shard's goroutine writes.
 //
 // Bounds: an operation is refused with COORDINATOR_LOAD_IN_PROGRESS while more than 32 MiB of records wait for their
 // commit. What is posted by other parts of the broker is counted too: a shard that is too far behind is loaded anew.

@@ -115,12 +115,16 @@ func (s *shard) turn() (again, committed, alive bool) {
 		s.runTimers()
 	}
 	var b *batch
-	if alive = s.machine != nil && s.broken == nil; alive {
+	if alive = s.machine != nil && s.broken == nil; alive && !s.writing {
 		b = s.log.launch()
+		s.writing = b != nil
 	}
 	s.unlock()
 	if b != nil {
 		s.write(b)
+		s.mu.Lock()
+		s.writing = false
+		s.mu.Unlock()
 	}
 	return b != nil, committed, alive
 }

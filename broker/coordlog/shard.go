@@ -56,6 +56,7 @@ type shard struct {
 	waiters  waiters
 	timers   timers
 	log      pipeline
+	writing  bool     // a batch is on its way to the log: the next one waits
 	outcomes outcomes // what is to be told after mu is released
 }
 
@@ -108,7 +109,14 @@ func (s *shard) submit(w *waiter) {
 	}
 	s.waiters.push(w)
 	s.operate(w)
+	b := s.launchAtOnce()
 	s.leave()
+	if b != nil {
+		s.write(b)
+		s.mu.Lock()
+		s.wrote()
+		s.leave()
+	}
 }
 
 // losePatience is called when building the machine takes too long.
@@ -186,9 +194,9 @@ func (s *shard) recovered() {
 	s.broken = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 }
 
-// leave releases mu after an operation: the loop is woken if it has to go on with something.
+// leave releases mu after an operation: the loop is woken if it has to go on with something. Whoever writes wakes it later.
 func (s *shard) leave() {
-	if s.broken != nil || s.log.hasWork() {
+	if s.broken != nil || s.log.hasWork() && !s.writing {
 		s.signal()
 	}
 	s.unlock()
@@ -240,6 +248,7 @@ func (s *shard) abandon(err error) {
 	}
 	s.machine, s.broken, s.early, s.patient = nil, nil, nil, false
 	s.run++
+	s.signal() // the loop builds another
 	s.timers.clear()
 	s.log = pipeline{}
 	s.waiters.all(func(w *waiter) {

@@ -5,6 +5,7 @@
 #   go test     the tests of this repository, and that the lower rooms build for wasip1
 #   cli         the scripts of dmq group against Apache Kafka
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
+#   kgo         franz-go's own published tests against dmq
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
@@ -60,6 +61,7 @@ export DMQ_BIN=$PWD/.cache/bin/dmq
 
 part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DMQ_TEST_BROKERS=$DMQ_BOOTSTRAP go test -count=1 -run "TestScripts/group(_consumer)?$" ./cmd/dmq'
 part clients $compat smoke
+part kgo $compat kgo
 part diff $compat diff
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
 part groupdata $compat groupdata

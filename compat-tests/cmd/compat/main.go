@@ -5,6 +5,7 @@
 //	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
 //	compat smoke            every client against one broker
 //	compat go CLIENT        one Go client against the broker at $DMQ_BOOTSTRAP
+//	compat kgo              franz-go's own published tests
 //	compat diff             the same bytes to Kafka and to dmq
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
@@ -45,7 +46,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
+		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

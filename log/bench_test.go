@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/vfs"
@@ -61,6 +62,12 @@ func share(b *testing.B, size, producers int, f func(producer int)) {
 }
 
 func benchLog(b *testing.B, size, producers int, durable bool) {
+	share(b, size, producers, logAppender(b, size, producers, durable))
+}
+
+// logAppender returns a function that appends a batch for a producer and waits until it is acknowledged.
+func logAppender(b *testing.B, size, producers int, durable bool) func(producer int) {
+	b.Helper()
 	waits := newWaits()
 	l := newTestLog(b, vfs.OS(), func(o *commitlog.Options) {
 		o.Dir = filepath.Join(b.TempDir(), "bench-0")
@@ -75,7 +82,7 @@ func benchLog(b *testing.B, size, producers int, durable bool) {
 	for i := range batches {
 		batches[i] = slices.Clone(template)
 	}
-	share(b, size, producers, func(p int) {
+	return func(p int) {
 		batches[p].SetBaseOffset(0)
 		info, err := l.AppendAsLeader(batches[p], 0, commitlog.FromClient)
 		if err != nil {
@@ -85,7 +92,7 @@ func benchLog(b *testing.B, size, producers int, durable bool) {
 		if durable {
 			waits.until(info.LastOffset + 1)
 		}
-	})
+	}
 }
 
 // sized builds a batch of about size bytes in records of 1,000.
@@ -133,22 +140,31 @@ func (w *waits) until(end int64) {
 
 // benchRaw is group commit with nothing around it.
 func benchRaw(b *testing.B, size, producers int, durable bool) {
+	share(b, size, producers, rawAppender(b, size, producers, durable))
+}
+
+func rawAppender(b *testing.B, size, producers int, durable bool) func(producer int) {
+	b.Helper()
 	f, err := vfs.OS().OpenFile(filepath.Join(b.TempDir(), "raw"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
 	queue := make(chan chan struct{}, producers)
 	var writer sync.WaitGroup
 	data := make([]byte, size)
 	writer.Go(func() { rawWriter(b, f, data, queue, durable) })
-	share(b, size, producers, func(int) {
+	b.Cleanup(func() {
+		close(queue)
+		writer.Wait()
+		if err := f.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return func(int) {
 		done := make(chan struct{})
 		queue <- done
 		<-done
-	})
-	close(queue)
-	writer.Wait()
+	}
 }
 
 func rawWriter(b *testing.B, f vfs.File, data []byte, queue chan chan struct{}, durable bool) {
@@ -171,6 +187,31 @@ func rawWriter(b *testing.B, f vfs.File, data []byte, queue chan chan struct{}, 
 		for _, done := range waiting {
 			close(done)
 		}
+	}
+}
+
+// BenchmarkAppendBesideRaw compares the engines for one producer whose appends are synced, in turns, so that both find the
+// same disk: ratio is the median of raw by that of the log.
+func BenchmarkAppendBesideRaw(b *testing.B) {
+	for _, size := range []int{16 << 10, 128 << 10} {
+		b.Run(fmt.Sprintf("batch=%dKiB", size>>10), func(b *testing.B) {
+			engines := []func(int){rawAppender(b, size, 1, true), logAppender(b, size, 1, true)}
+			var took [2][]time.Duration
+			for b.Loop() {
+				for i, do := range engines {
+					start := time.Now()
+					do(0)
+					took[i] = append(took[i], time.Since(start))
+				}
+			}
+			for i := range took {
+				slices.Sort(took[i])
+			}
+			raw, engine := took[0][len(took[0])/2], took[1][len(took[1])/2]
+			b.ReportMetric(float64(raw.Microseconds()), "raw-µs")
+			b.ReportMetric(float64(engine.Microseconds()), "log-µs")
+			b.ReportMetric(float64(raw)/float64(engine), "ratio")
+		})
 	}
 }
 

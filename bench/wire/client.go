@@ -156,6 +156,64 @@ func (b *bench) tail(ctx context.Context, index int) error {
 	})
 }
 
+// heap follows the end of its partitions, appends a little to each, and reads that again and again.
+func (b *bench) heap(ctx context.Context, index int) error {
+	c, err := raw.Connect(ctx, b.o.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	one, err := batch(b.o.batch, b.o.record)
+	if err != nil {
+		return err
+	}
+	first := make(map[int32]int64)
+	for p := int32(index); p < int32(b.o.partitions); p += int32(b.o.conns) {
+		if first[p], err = b.offset(c, p, latest); err != nil {
+			return err
+		}
+		if _, _, err := b.fetchOne(c, p, first[p]); err != nil { // who reads at the end has what comes kept in memory
+			return err
+		}
+		for range 640 << 10 / len(one) {
+			if err := b.produceOne(c, p, one); err != nil {
+				return err
+			}
+		}
+	}
+	for ctx.Err() == nil && b.fetched.Load() < int64(b.o.bytes) {
+		for p := range first {
+			n, _, err := b.fetchOne(c, p, first[p])
+			if err != nil {
+				return err
+			}
+			b.fetched.Add(int64(n))
+			b.requests.Add(1)
+		}
+	}
+	return nil
+}
+
+func (b *bench) produceOne(c *raw.Client, partition int32, batch []byte) error {
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = produceVersion, 1, 30_000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = b.o.topic
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Partition, p.Records = partition, batch
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	got, err := c.Call(req)
+	if err != nil {
+		return err
+	}
+	resp, ok := got.(*kmsg.ProduceResponse)
+	if !ok || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return fmt.Errorf("produce to %s-%d: got another response", b.o.topic, partition)
+	}
+	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+}
+
 // Where consumers begin.
 const (
 	latest   = -1

@@ -62,9 +62,9 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	jobs := map[string][]job{"produce": {b.produce}, "fetch": {b.fetch}, "tail": {b.produce, b.tail}}[fs.Arg(0)]
+	jobs := map[string][]job{"produce": {b.produce}, "fetch": {b.fetch}, "tail": {b.produce, b.tail}, "heap": {b.heap}}[fs.Arg(0)]
 	if jobs == nil {
-		return errors.New("say produce, fetch, tail or base")
+		return errors.New("say produce, fetch, tail, heap or base")
 	}
 	return b.measure(ctx, out, fs.Arg(0), jobs)
 }

@@ -9,6 +9,7 @@
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
+#   life        scripts of group life played on both, the transcripts compared
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
 #
@@ -36,7 +37,7 @@ part() {
   [ "$code" = 0 ] || [ "$f" != 0 ] || f=1
   [ "$code" != 0 ] || [ "$p" != 0 ] || grep -q '^NOT RUN' "$work/out" || { echo "FAIL $name: it tested nothing"; f=1; }
   passed=$((passed + p)) failed=$((failed + f))
-  table+=$(printf '%-10s %6d passed %4d failed %5d s' "$name" "$p" "$f" $((SECONDS - began)))$'\n'
+  table+=$(printf '%-12s %5d passed %4d failed %5d s' "$name" "$p" "$f" $((SECONDS - began)))$'\n'
   notrun+=$(grep '^NOT RUN' "$work/out")
 }
 
@@ -63,8 +64,10 @@ part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DM
 part clients $compat smoke
 part kgo $compat kgo
 part diff $compat diff
+part life $compat life
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
 part groupdata $compat groupdata
+[ -z "${LONG:-}" ] || part "proof life" $compat life -b kafka
 part datadir $compat datadir
 part "kill -9" $compat kill -rounds "$rounds"
 part "power cut" $compat powercut -rounds "$rounds"

@@ -49,6 +49,9 @@ func (g *groupHandler) serveFindCoordinator(ctx context.Context, r *listener.Req
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
 		c.Key, c.ErrorMessage = k, new("")
 		c.NodeID, c.Host, c.Port, c.ErrorCode = g.coordinator(img, k, r.Conn.ListenerName, kind)
+		if kind != errcode.KindNone {
+			c.ErrorMessage = new(errcode.Description(c.ErrorCode))
+		}
 		resp.Coordinators = append(resp.Coordinators, c)
 	}
 	if req.Version < 4 {

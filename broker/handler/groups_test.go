@@ -140,11 +140,13 @@ func TestFindCoordinator(t *testing.T) {
 		req := kmsg.NewPtrFindCoordinatorRequest()
 		req.Version, req.CoordinatorType, req.CoordinatorKey, req.CoordinatorKeys = tt.version, tt.kind, "k", []string{"k"}
 		resp := s.ask(req).(*kmsg.FindCoordinatorResponse)
-		code, node := resp.ErrorCode, resp.NodeID
+		code, node, message := resp.ErrorCode, resp.NodeID, resp.ErrorMessage
 		if tt.version >= 4 {
-			code, node = resp.Coordinators[0].ErrorCode, resp.Coordinators[0].NodeID
-		} else if *resp.ErrorMessage != errcode.Description(code) {
-			t.Errorf("%s: got message %q", tt.name, *resp.ErrorMessage)
+			c := resp.Coordinators[0]
+			code, node, message = c.ErrorCode, c.NodeID, c.ErrorMessage
+		}
+		if *message != errcode.Description(code) {
+			t.Errorf("%s: got message %q", tt.name, *message)
 		}
 		if code != int16(tt.want) || node != -1 {
 			t.Errorf("%s, v%d: got %s and node %d, want %s", tt.name, tt.version, errcode.Name(code), node, errcode.Name(int16(tt.want)))

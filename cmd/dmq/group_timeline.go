@@ -53,13 +53,35 @@ restarted. It is asked on its admin port.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var t groupTimeline
 			if err := a.fromAdmin(cmd.Context(), adminURL, "/v1/groups/"+url.PathEscape(names[0])+"/timeline", &t); err != nil {
-				return err
+				return a.suggestGroup(cmd.Context(), adminURL, names[0], err)
 			}
 			return a.print(timelineResult(t, time.Now()))
 		},
 	}
 	cmd.Flags().StringVar(&adminURL, "admin-url", def, "the admin port of the node that coordinates the group (environment: DMQ_ADMIN_URL)")
 	return cmd
+}
+
+// suggestGroup adds the group that may be meant, where the failure is that there is none.
+func (a *app) suggestGroup(ctx context.Context, adminURL, name string, err error) error {
+	f := explain(err)
+	if f.code != codeNotFound {
+		return err
+	}
+	var list struct {
+		Groups []struct{ Name string }
+	}
+	if a.fromAdmin(ctx, adminURL, "/v1/groups", &list) != nil {
+		return err // without a hint
+	}
+	var names []string
+	for _, g := range list.Groups {
+		names = append(names, g.Name)
+	}
+	if near := nearest(name, names); near != "" {
+		f.next = fmt.Sprintf("Did you mean %q?   %s", near, f.next)
+	}
+	return f
 }
 
 func timelineResult(t groupTimeline, now time.Time) result {

@@ -14,10 +14,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
 )
 
-// dmqProcess starts this test's binary as dmq and returns it with a channel of the lines it prints.
-func dmqProcess(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
+// dmqCommand is this test's binary as dmq.
+func dmqCommand(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -27,9 +30,15 @@ func dmqProcess(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 	if err := os.Symlink(self, name); err != nil {
 		t.Fatal(err)
 	}
+	return exec.CommandContext(ctx, name, args...)
+}
+
+// dmqProcess starts this test's binary as dmq and returns it with a channel of the lines it prints.
+func dmqProcess(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := dmqCommand(ctx, t, args...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -172,6 +181,51 @@ func TestConsume_InterruptedEndsWith130(t *testing.T) {
 		t.Fatal(err)
 	}
 	exitCode(t, node)
+}
+
+// TestConsumeGroup_ReaderGone: dmq consume --group … | head leaves the group, and does not die in it.
+func TestConsumeGroup_ReaderGone(t *testing.T) {
+	props, _, err := config.Load(config.Sources{Set: []string{
+		"listeners=PLAINTEXT://127.0.0.1:0", "dmq.admin.listen=", "log.dirs=" + t.TempDir(), "group.initial.rebalance.delay.ms=0",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Config{Properties: props})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	var out strings.Builder
+	a := testApp(&out)
+	a.in = strings.NewReader(strings.Repeat("a line that fills the pipe\n", 10_000))
+	if code := run([]string{"-b", b.Addr().String(), "produce", "t"}, a); code != 0 {
+		t.Fatal(out.String())
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := dmqCommand(ctx, t, "-b", b.Addr().String(), "consume", "t", "--group", "g")
+	var complaint strings.Builder
+	cmd.Stdout, cmd.Stderr = w, &complaint
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd); code != codeBrokenPipe || complaint.String() != "" {
+		t.Errorf("exit %d: %s", code, complaint.String())
+	}
+	if g, _, err := b.Groups().Describe(ctx, "g"); err != nil || g.State != "Empty" {
+		t.Errorf("the group is %v, %v", g, err)
+	}
 }
 
 // testApp is an app whose output goes to w.

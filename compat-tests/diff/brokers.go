@@ -42,7 +42,7 @@ func ready(t Target) (err error) {
 		done = err == nil && resp.(*kmsg.FindCoordinatorResponse).Coordinators[0].ErrorCode == noError
 		return done, err
 	}))
-	every := describeGroups(6, oneGroupEach(50)...)
+	every := describeGroups(6, oneGroupEach(offsetsPartitions)...)
 	s.must(s.until(func() (bool, error) {
 		resp, err := s.ask(every)
 		if err != nil {

@@ -11,7 +11,7 @@ func consumerHeartbeatCases() []Case {
 	out := each("ConsumerGroupHeartbeat/life", 0, 1, func(s *Session, v int16) {
 		s.CreateTopic("t", 4)
 		s.TopicID("t")
-		s.Known("g", "t")
+		s.Known("t")
 		a, b := s.consumer("a", "g", v, s.Topic("t")), s.consumer("b", "g", v, s.Topic("t"))
 		a.assignor, b.assignor = ptr("range"), ptr("range") // which gives each member the same on both brokers
 		a.beat("joins")
@@ -47,7 +47,7 @@ func consumerHeartbeatCases() []Case {
 	out = append(out, one("ConsumerGroupHeartbeat/id made by the broker v0", func(s *Session) {
 		s.CreateTopic("t", 2)
 		s.TopicID("t")
-		s.Known("g", "t")
+		s.Known("t")
 		a := s.consumer("a", "g", 0, s.Topic("t"))
 		a.id = ""
 		a.beat("joins")
@@ -57,7 +57,7 @@ func consumerHeartbeatCases() []Case {
 	})...)
 	out = append(out, each("ConsumerGroupHeartbeat/refused", 0, 1, func(s *Session, v int16) {
 		s.CreateTopic("t", 1)
-		s.Known("refused x", "t")
+		s.Known("t")
 		t := s.Topic("t")
 		refused := func(step string, edit func(r *kmsg.ConsumerGroupHeartbeatRequest)) {
 			r := s.consumer("x", "refused x", v, t).full()
@@ -100,7 +100,7 @@ func consumerHeartbeatCases() []Case {
 	out = append(out, each("ConsumerGroupHeartbeat/epochs", 0, 1, func(s *Session, v int16) {
 		s.CreateTopic("t", 4)
 		id := s.TopicID("t")
-		s.Known("g", "t")
+		s.Known("t")
 		a := s.consumer("a", "g", v, s.Topic("t")).beat("joins")
 		try := func(step string, edit func(r *kmsg.ConsumerGroupHeartbeatRequest)) {
 			r := a.brief()
@@ -142,7 +142,7 @@ func consumerHeartbeatCases() []Case {
 	out = append(out, each("ConsumerGroupHeartbeat/static", 0, 1, func(s *Session, v int16) {
 		s.CreateTopic("t", 4)
 		s.TopicID("t")
-		s.Known("g", "t")
+		s.Known("t")
 		t := s.Topic("t")
 		a := s.consumer("a", "g", v, t)
 		a.instance = ptr("one")
@@ -179,7 +179,7 @@ func consumerHeartbeatCases() []Case {
 	})...)
 	out = append(out, each("ConsumerGroupHeartbeat/full", 0, 1, func(s *Session, v int16) {
 		s.CreateTopic("t", 8)
-		s.Known("g", "t")
+		s.Known("t")
 		for i := range groupMaxSize {
 			s.consumer(fmt.Sprint("m", i), "g", v, s.Topic("t")).beat("")
 		}
@@ -191,7 +191,7 @@ func consumerHeartbeatCases() []Case {
 		s.CreateTopic("other", 2)
 		s.TopicID("t1")
 		s.TopicID("t2")
-		s.Known("g", "t1", "t2", "other")
+		s.Known("t1", "t2", "other")
 		a := s.consumer("a", "g", 1)
 		a.topics, a.regex = nil, ptr(s.Topic("t")+"[0-9]+")
 		a.beatUntil("is given both", 4, 0)
@@ -215,7 +215,7 @@ func consumerMixedCases() []Case {
 	out := each("ConsumerGroupHeartbeat/commit", 2, 10, func(s *Session, v int16) {
 		s.CreateTopic("t", 2)
 		t := s.Topic("t")
-		s.Known("g", "t")
+		s.Known("t")
 		c := s.consumer("c", "g", 1, t).beat("")
 		try := func(step string, member string, epoch int32) {
 			r := commitRequest(v, c.group, t)
@@ -244,9 +244,7 @@ func consumerMixedCases() []Case {
 	out = append(out, one("ConsumerGroupHeartbeat/classic requests", func(s *Session) {
 		s.CreateTopic("t", 2)
 		t := s.Topic("t")
-		for _, g := range []string{"g", "classic", "emptied", "simple"} {
-			s.Known(g, "t")
-		}
+		s.Known("t")
 		c := s.consumer("c", "g", 1, t).beat("")
 		for _, m := range []*classic{
 			s.classic("another type", "g", 9).speaks("connect", "x").static("i"), s.classic("metadata that cannot be read", "g", 9).speaks("consumer", "x").static("i"),
@@ -294,7 +292,7 @@ func consumerMixedCases() []Case {
 func lateCommitCases() []Case {
 	return each("ConsumerGroupHeartbeat/late commit", 9, 10, func(s *Session, v int16) {
 		s.CreateTopic("t", 3)
-		s.Known("g", "t")
+		s.Known("t")
 		t := s.Topic("t")
 		a, b := s.consumer("a", "g", 1, t), s.consumer("b", "g", 1, t)
 		a.assignor = ptr("range")

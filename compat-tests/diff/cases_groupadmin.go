@@ -12,8 +12,7 @@ const groupResource = kmsg.ConfigResourceTypeGroupConfig
 // the consumer protocol.
 func (s *Session) manyGroups() (names []string) {
 	s.CreateTopic("a", 2)
-	s.Known("modern", "a")
-	s.Known("modern left", "a")
+	s.Known("a")
 	a := s.Topic("a")
 	s.Quiet(commitRequest(9, s.Group("offsets"), a))
 	s.classic("left", "left", 9, a).join("").leave("")

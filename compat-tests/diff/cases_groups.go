@@ -82,7 +82,6 @@ func joinGroupCases() []Case {
 		a := s.classic("a", "g", v, "t")
 		r, _ := a.send("is given an id", a.joinRequest()).(*kmsg.JoinGroupResponse)
 		a.named(r.MemberID)
-		s.describe("not in yet", a.group)
 		a.join("joins with it")
 		s.describe("joined", a.group)
 	})...)
@@ -360,7 +359,6 @@ func leaveGroupCases() []Case {
 		resp, err := s.Begin(a.name, a.joinRequest()).Answer()
 		s.must(err)
 		a.named(resp.(*kmsg.JoinGroupResponse).MemberID)
-		s.describe("only given an id", a.group)
 		a.heartbeat("not in yet")
 		a.version = v
 		a.leave("leaves before it joined")

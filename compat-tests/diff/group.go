@@ -32,8 +32,20 @@ func assignment(topic string, partitions ...int32) []byte {
 	return m.AppendTo(nil)
 }
 
-// Group returns the name of a group of this case.
-func (s *Session) Group(name string) string { return s.prefix + name }
+// offsetsPartitions is how many partitions __consumer_offsets has.
+const offsetsPartitions = 50
+
+// Group returns the name of a group of this case. All groups of a case belong to one partition of __consumer_offsets, and cases
+// that run at the same time have different ones: when an operation on a partition fails, Kafka forgets every group of that
+// partition which is not on disk yet, as one whose first members are still joining.
+func (s *Session) Group(name string) string {
+	for i := 0; ; i++ {
+		full := fmt.Sprintf("%s%s-%d", s.prefix, name, i)
+		if PartitionOf(full, offsetsPartitions) == s.shard {
+			return full
+		}
+	}
+}
 
 // classic is a member of a classic group. It has a connection of its own, and <its name> stands for its id in the transcript.
 // Its methods do not record an answer whose step is empty.
@@ -266,12 +278,11 @@ func (s *Session) consumer(name, group string, version int16, topics ...string) 
 	return &consumer{s: s, name: name, group: s.Group(group), version: version, id: "id-of-" + name, topics: topics, rebalance: 30000}
 }
 
-// Known waits until the coordinator of a group knows the topics of this case with all their partitions: brokers tell coordinators
-// of new topics after they have told clients. Another group that the same coordinator looks after tells it.
-func (s *Session) Known(group string, topics ...string) {
-	const offsetsPartitions = 50
+// Known waits until the coordinator of the groups of this case knows its topics: brokers tell coordinators of new topics after
+// they have told clients. Another group that the same coordinator looks after tells it.
+func (s *Session) Known(topics ...string) {
 	probe := ""
-	for i := 0; probe == "" || PartitionOf(probe, offsetsPartitions) != PartitionOf(s.Group(group), offsetsPartitions); i++ {
+	for i := 0; probe == "" || PartitionOf(probe, offsetsPartitions) != s.shard; i++ {
 		probe = fmt.Sprintf("%sprobe-%s%d", casePrefix, s.prefix, i)
 	}
 	var names []string

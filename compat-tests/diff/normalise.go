@@ -82,8 +82,8 @@ func (s *Session) clean(v string) string {
 // foreign tells whether an element of a struct type belongs to another case that runs at the same time.
 func (s *Session) foreign(kind, key string) bool {
 	field, name, _ := strings.Cut(key, "=")
-	switch field {
-	case "Topic", "ResourceName", "Group":
+	switch {
+	case field == "Topic", field == "ResourceName", field == "Group", kind == "ListConfigResourcesResponseConfigResource":
 	default:
 		return false
 	}

@@ -19,6 +19,8 @@ const casePrefix = "diff-"
 
 // Options say what Run compares.
 type Options struct {
+	Name    string // of the run, in its report
+	Cases   []Case
 	A, B    Target
 	Only    string // run the cases whose name matches this expression
 	Workers int
@@ -30,11 +32,13 @@ type Options struct {
 	Summary bool // after the cases, print the differences that are not meant, grouped over versions
 	Verbose bool
 	Out     io.Writer
+	// Restart restarts both brokers, for cases that go on after it.
+	Restart func() error
 }
 
 // Run runs the cases and reports each; a case passes when every difference it shows is expected.
 func Run(o Options) (*report.Report, error) {
-	r := report.New(o.Out, "diff")
+	r := report.New(o.Out, o.Name)
 	r.Verbose = o.Verbose
 	only, err := regexp.Compile(o.Only)
 	if err != nil {
@@ -48,7 +52,7 @@ func Run(o Options) (*report.Report, error) {
 		expected = nil
 	}
 	var cases []Case
-	for _, c := range Cases() {
+	for _, c := range o.Cases {
 		if only.MatchString(c.Name) {
 			cases = append(cases, c)
 		}
@@ -57,7 +61,10 @@ func Run(o Options) (*report.Report, error) {
 	if err := errors.Join(ready(o.A), ready(o.B)); err != nil {
 		return nil, err
 	}
-	results, took := runAll(o, cases)
+	results, took, err := runAll(o, cases)
+	if err != nil {
+		return nil, err
+	}
 	meant := 0
 	var rest []Difference
 	for i, c := range cases {
@@ -74,7 +81,7 @@ func Run(o Options) (*report.Report, error) {
 	}
 	if o.Only == "" {
 		for _, e := range expected {
-			if e.matched == 0 {
+			if e.matched == 0 && strings.HasPrefix(e.Case, lifePrefix) == (o.Name == "life") {
 				r.Fail("expected.txt", fmt.Errorf("line %d matches nothing any more: %s | %s", e.line, e.Case, e.Path))
 			}
 		}
@@ -83,9 +90,9 @@ func Run(o Options) (*report.Report, error) {
 		summarise(o.Out, rest)
 	}
 	if o.Verbose {
-		slowest(o.Out, cases, took)
+		slowest(o, cases, took)
 	}
-	fmt.Fprintf(o.Out, "diff: %d cases, %s against %s, %d differences that are meant, %s\n", len(cases), o.A.Name, o.B.Name, meant, time.Since(began).Round(time.Millisecond))
+	fmt.Fprintf(o.Out, "%s: %d cases, %s against %s, %d differences that are meant, %s\n", o.Name, len(cases), o.A.Name, o.B.Name, meant, time.Since(began).Round(time.Millisecond))
 	return r, nil
 }
 
@@ -115,17 +122,43 @@ func describe(ds []Difference) error {
 	return fmt.Errorf("%s", text)
 }
 
-// runAll runs the parallel cases with o.Workers, then the serial ones.
-func runAll(o Options, cases []Case) (results [][]Difference, took []time.Duration) {
+// runAll runs the parallel cases with o.Workers, then the serial ones, and then, after a restart, those that go on after it.
+func runAll(o Options, cases []Case) (results [][]Difference, took []time.Duration, err error) {
 	results, took = make([][]Difference, len(cases)), make([]time.Duration, len(cases))
+	pairs := make([]*pair, len(cases))
 	run := func(i int) {
 		began := time.Now()
-		results[i] = runCase(o, cases[i], i)
+		pairs[i] = newPair(o, cases[i], i)
+		pairs[i].play(cases[i].Run)
 		took[i] = time.Since(began)
+		if cases[i].AfterRestart == nil {
+			results[i] = pairs[i].compare(o)
+		}
 	}
+	inParallel(o.Workers, cases, func(c Case) bool { return !c.Serial }, run)
+	inParallel(1, cases, func(c Case) bool { return c.Serial }, run)
+	again := func(c Case) bool { return c.AfterRestart != nil }
+	if !slices.ContainsFunc(cases, again) {
+		return results, took, nil
+	}
+	if err := o.Restart(); err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(ready(o.A), ready(o.B)); err != nil {
+		return nil, nil, err
+	}
+	inParallel(o.Workers, cases, again, func(i int) {
+		pairs[i].play(cases[i].AfterRestart)
+		results[i] = pairs[i].compare(o)
+	})
+	return results, took, nil
+}
+
+// inParallel runs those cases that are chosen, some at a time.
+func inParallel(workers int, cases []Case, chosen func(Case) bool, run func(i int)) {
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range max(1, o.Workers) {
+	for range max(1, workers) {
 		wg.Go(func() {
 			for i := range work {
 				run(i)
@@ -133,65 +166,78 @@ func runAll(o Options, cases []Case) (results [][]Difference, took []time.Durati
 		})
 	}
 	for i, c := range cases {
-		if !c.Serial {
+		if chosen(c) {
 			work <- i
 		}
 	}
 	close(work)
 	wg.Wait()
-	for i, c := range cases {
-		if c.Serial {
-			run(i)
-		}
-	}
-	return results, took
 }
 
 // slowest prints which cases took longest.
-func slowest(w io.Writer, cases []Case, took []time.Duration) {
+func slowest(o Options, cases []Case, took []time.Duration) {
 	order := make([]int, len(cases))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return int(took[b] - took[a]) })
 	for _, i := range order[:min(len(order), 30)] {
-		fmt.Fprintf(w, "diff: %6s %s\n", took[i].Round(time.Millisecond), cases[i].Name)
+		fmt.Fprintf(o.Out, "%s: %6s %s\n", o.Name, took[i].Round(time.Millisecond), cases[i].Name)
 	}
 }
 
-// runCase runs one case against both brokers at once.
-func runCase(o Options, c Case, index int) []Difference {
+// pair is one case played on both brokers.
+type pair struct {
+	name  string
+	index int
+	a, b  *Session
+}
+
+func newPair(o Options, c Case, index int) *pair {
 	prefix := fmt.Sprintf("%s%04d-", casePrefix, index)
-	var a, b []Entry
-	var wg sync.WaitGroup
-	wg.Go(func() { a = transcript(o.A, c, prefix) })
-	wg.Go(func() { b = transcript(o.B, c, prefix) })
-	wg.Wait()
-	if o.Dump {
-		dump(o.Out, c.Name, o.A.Name, a)
-		dump(o.Out, c.Name, o.B.Name, b)
-	}
-	if o.Plant && index == 0 {
-		plant(b)
-	}
-	return Compare(c.Name, a, b)
+	p := &pair{name: c.Name, index: index, a: newSession(o.A, prefix), b: newSession(o.B, prefix)}
+	p.a.shard, p.b.shard = index%offsetsPartitions, index%offsetsPartitions
+	return p
 }
 
-func transcript(t Target, c Case, prefix string) (out []Entry) {
-	s := newSession(t, prefix)
+// play runs a part of the case against both brokers at once. Its connections end with it.
+func (p *pair) play(part func(*Session)) {
+	var wg sync.WaitGroup
+	for _, s := range []*Session{p.a, p.b} {
+		wg.Go(func() { s.play(part) })
+	}
+	wg.Wait()
+}
+
+func (p *pair) compare(o Options) []Difference {
+	if o.Dump {
+		dump(o.Out, p.name, o.A.Name, p.a.transcript)
+		dump(o.Out, p.name, o.B.Name, p.b.transcript)
+	}
+	if o.Plant && p.index == 0 {
+		plant(p.b.transcript)
+	}
+	return Compare(p.name, p.a.transcript, p.b.transcript)
+}
+
+// play runs a part of a case, unless an earlier part broke off.
+func (s *Session) play(part func(*Session)) {
+	if s.broke {
+		return
+	}
 	defer s.close()
 	defer func() {
-		if p := recover(); p != nil {
-			if b, ok := p.(broken); ok {
-				s.record("the case broke off", s.clean(b.err.Error()))
-			} else {
-				s.record("the case broke off", fmt.Sprintf("panic: %v", p))
-			}
-			out = s.transcript
+		switch p := recover().(type) {
+		case nil:
+		case broken:
+			s.broke = true
+			s.record("the case broke off", s.clean(p.err.Error()))
+		default:
+			s.broke = true
+			s.record("the case broke off", fmt.Sprintf("panic: %v", p))
 		}
 	}()
-	c.Run(s)
-	return s.transcript
+	part(s)
 }
 
 // plant changes one number of a transcript.

@@ -38,12 +38,15 @@ type Case struct {
 	// Serial cases change what other cases see (broker configs, feature levels): they run last, one by one.
 	Serial bool
 	Run    func(s *Session)
+	// AfterRestart goes on where Run ended, after both brokers were restarted.
+	AfterRestart func(s *Session)
 }
 
 // Session runs one case against one broker.
 type Session struct {
 	target     Target
 	prefix     string // of every topic of this case: the same on both brokers
+	shard      int    // the partition of __consumer_offsets of its groups
 	transcript []Entry
 	labels     map[string]string // values of this broker that are replaced in the transcript
 	names      map[string]string // texts that this broker made up (member ids), and what stands for them in the transcript
@@ -52,6 +55,8 @@ type Session struct {
 	addr       string
 	conn       string // name of the connection in use
 	correlate  int32
+	broke      bool           // a step could not go on
+	kept       map[string]any // what a case needs after a restart
 }
 
 // link is a connection to the broker.
@@ -61,14 +66,17 @@ type link struct {
 }
 
 func newSession(t Target, prefix string) *Session {
-	s := &Session{target: t, prefix: prefix, labels: map[string]string{}, names: map[string]string{}, counts: map[string]int{}, conns: map[string]*link{}, addr: t.Addr, conn: "main"}
+	s := &Session{target: t, prefix: prefix, labels: map[string]string{}, names: map[string]string{}, kept: map[string]any{}, counts: map[string]int{}, conns: map[string]*link{}, addr: t.Addr, conn: "main"}
 	return s
 }
 
+// close ends the connections; the next use opens new ones.
 func (s *Session) close() {
-	for _, c := range s.conns {
+	for name, c := range s.conns {
 		_ = c.Close()
+		delete(s.conns, name)
 	}
+	s.OnBroker()
 }
 
 // broken is what a session panics with when the case cannot go on; run records it in the transcript.

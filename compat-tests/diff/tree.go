@@ -87,11 +87,12 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 		}
 		return list
 	}
-	m := keyed{}
+	m, foreign := keyed{}, false
 	for i := range v.Len() {
 		element := s.walk(v.Index(i), field)
 		key := identity(element, i)
 		if s.foreign(v.Type().Elem().Name(), key) {
+			foreign = true
 			continue
 		}
 		if merged(m[key], element) {
@@ -101,6 +102,9 @@ func (s *Session) walkSlice(v reflect.Value, field string) any {
 			key = fmt.Sprintf("%s#%d", strings.SplitN(key, "#", 2)[0], n)
 		}
 		m[key] = element
+	}
+	if foreign && len(m) == 0 {
+		return "null" // as if the elements of other cases were not there
 	}
 	return m
 }

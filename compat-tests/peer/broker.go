@@ -25,9 +25,10 @@ type Broker struct {
 	DataDir        string // log.dirs
 	StartTook      time.Duration
 
-	command func() *exec.Cmd
-	cmd     *exec.Cmd
-	exited  chan error // closed after the one result was sent
+	command   func() *exec.Cmd
+	configure func(properties map[string]string) error // what Options.Properties was
+	cmd       *exec.Cmd
+	exited    chan error // closed after the one result was sent
 }
 
 // LogFile is where the process writes its log.
@@ -146,6 +147,9 @@ func (b *Broker) Stop() error {
 
 // Restart starts a process that has ended again, on the same folders and ports.
 func (b *Broker) Restart(ctx context.Context) error { return b.start(ctx) }
+
+// Reconfigure has the next start use other properties than those of Options.
+func (b *Broker) Reconfigure(properties map[string]string) error { return b.configure(properties) }
 
 // Signal sends a signal to the process.
 func (b *Broker) Signal(s syscall.Signal) error { return b.cmd.Process.Signal(s) }

@@ -43,12 +43,19 @@ func StartDMQ(ctx context.Context, bin string, o Options) (*Broker, error) {
 		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
 		AdminAddr:      fmt.Sprintf("127.0.0.1:%d", admin),
 	}
-	args := []string{"serve"}
-	properties := oneNode(b, o.Advertised)
-	properties["dmq.admin.listen"] = b.AdminAddr
-	for _, kv := range o.merged(properties) {
-
-		args = append(args, "--set", kv)
+	var args []string
+	b.configure = func(properties map[string]string) error {
+		base := oneNode(b, o.Advertised)
+		base["dmq.admin.listen"] = b.AdminAddr
+		o.Properties = properties
+		args = []string{"serve"}
+		for _, kv := range o.merged(base) {
+			args = append(args, "--set", kv)
+		}
+		return nil
+	}
+	if err := b.configure(o.Properties); err != nil {
+		return nil, err
 	}
 	b.command = func() *exec.Cmd {
 		cmd := exec.Command(bin, args...)

@@ -102,8 +102,12 @@ func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
 		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
 	}
 	conf := filepath.Join(o.Dir, "kafka.properties")
-	lines := o.merged(oneNode(b, o.Advertised))
-	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+	b.configure = func(properties map[string]string) error {
+		o.Properties = properties
+		lines := o.merged(oneNode(b, o.Advertised))
+		return os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+	}
+	if err := b.configure(o.Properties); err != nil {
 		return nil, err
 	}
 	b.command = func() *exec.Cmd {

@@ -7,6 +7,7 @@
 //	compat go CLIENT        one Go client against the broker at $DMQ_BOOTSTRAP
 //	compat kgo              franz-go's own published tests
 //	compat diff             the same bytes to Kafka and to dmq
+//	compat life             scripts of group life on Kafka and on dmq, their transcripts compared
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
 //	compat groupdata        records of every kind of group, beside Kafka's
@@ -46,7 +47,8 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
+		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo,
+		"datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

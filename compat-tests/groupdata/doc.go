@@ -2,4 +2,5 @@
 //
 // Run has Apache Kafka play them, and puts the records and what Kafka says of the groups into the test data of broker/group;
 // Records.java adds the versions that only older releases wrote, from Kafka's own classes. Check plays them on dmq and compares.
+// Journey carries groups over: Kafka's folder opened by dmq, and dmq's records read by Kafka's tools.
 package groupdata

@@ -36,10 +36,29 @@ func runGroupData(ctx context.Context, args []string) (int, error) {
 		}
 		return 0, errors.Join(groupdata.Run(ctx, h, root, dir), os.RemoveAll(dir))
 	}
-	b, done, err := startBroker(ctx, *kind, groupdata.Properties())
+	return checkGroupData(ctx, *kind, root, *verbose)
+}
+
+func checkGroupData(ctx context.Context, kind, root string, verbose bool) (code int, err error) {
+	h, err := peer.KafkaHome(ctx)
 	if err != nil {
 		return 0, err
 	}
-	r := groupdata.Check(ctx, b, filepath.Join(root, "broker", "group", "schema", "testdata", "broker-kafka-4.4.0.txt"), *verbose, os.Stdout)
-	return r.Close(), done()
+	start, err := starter(ctx, kind)
+	if err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "compat-groupdata-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b, err := start(ctx, peer.Options{Dir: filepath.Join(dir, "broker"), Properties: groupdata.Properties()})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, b.Stop()) }()
+	r := groupdata.Check(ctx, b, filepath.Join(root, "broker", "group", "schema", "testdata", "broker-kafka-4.4.0.txt"), verbose, os.Stdout)
+	groupdata.Journey(ctx, r, h, b, start, dir)
+	return r.Close(), nil
 }

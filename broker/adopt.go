@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/log/checkpoint"
@@ -34,7 +36,7 @@ func (n *node) bootstrapRecords(ctx context.Context) ([]metadata.Record, error) 
 			n.logger.WarnContext(ctx, "adopted topics from their folders: retention and cleaning are off for them until set (dmq topic config set)",
 				slog.String("event", "adopt.folders"), slog.Int("partitions", len(found)))
 		}
-		records = append(firstFeatures(), adoptFolders(found, n.props.NodeID)...)
+		records = append(firstFeatures(), adoptFolders(found, n.props)...)
 	}
 	for _, r := range records {
 		if t, ok := r.(*metadata.TopicRecord); ok {
@@ -104,15 +106,16 @@ func latestEpoch(fsys vfs.FS, partitionDir string) int32 {
 }
 
 // adoptFolders makes topics of partition folders that have no metadata: their ids and leader epochs go on, and nothing is
-// ever deleted from them until somebody says so.
-func adoptFolders(found []partitionFolder, self protocol.NodeID) []metadata.Record {
+// ever deleted from them until somebody says so. The topic of groups and offsets is kept as always, else it would grow
+// without end.
+func adoptFolders(found []partitionFolder, props *config.Config) []metadata.Record {
 	var records []metadata.Record
 	for len(found) > 0 {
 		n := 1
 		for n < len(found) && found[n].Topic == found[0].Topic {
 			n++
 		}
-		records = append(records, adoptTopic(found[:n], self)...)
+		records = append(records, adoptTopic(found[:n], props)...)
 		found = found[n:]
 	}
 	return records
@@ -120,7 +123,8 @@ func adoptFolders(found []partitionFolder, self protocol.NodeID) []metadata.Reco
 
 // adoptTopic adopts the folders of one topic. Where they disagree about its id (leftovers of an earlier topic of that name),
 // the id of most of them wins; the others' folders are set aside by the replica manager.
-func adoptTopic(folders []partitionFolder, self protocol.NodeID) []metadata.Record {
+func adoptTopic(folders []partitionFolder, props *config.Config) []metadata.Record {
+	self := props.NodeID
 	votes := make(map[protocol.TopicID]int)
 	for _, f := range folders {
 		votes[f.id]++
@@ -149,8 +153,12 @@ func adoptTopic(folders []partitionFolder, self protocol.NodeID) []metadata.Reco
 			Replicas: []protocol.NodeID{self}, ISR: []protocol.NodeID{self}, Leader: image.NoLeader, LeaderEpoch: max(epoch, 0),
 		}})
 	}
-	for _, c := range [...]struct{ key, value string }{{"cleanup.policy", ""}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}} {
-		records = append(records, &metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: name, Name: c.key, Value: &c.value})
+	configs := [][2]string{{"cleanup.policy", ""}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}}
+	if name == group.Topic {
+		configs = props.Offsets.TopicConfigs()
+	}
+	for _, c := range configs {
+		records = append(records, &metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: name, Name: c[0], Value: &c[1]})
 	}
 	return records
 }

@@ -113,6 +113,9 @@ func TestAdopt_KafkaDirectoryReadsBackCompletely(t *testing.T) {
 				if got := b.Image().ClusterID; got != "peerpeerpeerpeerpeerpA" {
 					t.Errorf("cluster id is %q", got)
 				}
+				if got := b.Image().Features["group.version"]; got != 1 {
+					t.Errorf("group.version is %d, want Kafka's, which is also that of a new cluster: 1", got)
+				}
 				for _, p := range []struct {
 					topic     string
 					partition int32

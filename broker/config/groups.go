@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,11 @@ type Offsets struct {
 	MetadataMaxBytes  int            // offset.metadata.max.bytes
 	Retention         time.Duration  // offsets.retention.minutes
 	RetentionCheck    time.Duration  // offsets.retention.check.interval.ms
+}
+
+// TopicConfigs are the names and values that the topic is created with.
+func (o *Offsets) TopicConfigs() [][2]string {
+	return [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", strconv.Itoa(int(o.SegmentBytes))}}
 }
 
 // Groups is the configuration of the group coordinator.

@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -100,11 +99,7 @@ func (h *Handler) creatableTopic(name string) kmsg.CreateTopicsRequestTopic {
 	}
 	o := &h.config.Offsets
 	t.NumPartitions, t.ReplicationFactor = o.Partitions, o.ReplicationFactor
-	for _, kv := range [...][2]string{
-		{"cleanup.policy", "compact"},
-		{"compression.type", "producer"},
-		{"segment.bytes", itoa(int(min(o.SegmentBytes, math.MaxInt32)))},
-	} {
+	for _, kv := range o.TopicConfigs() {
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
 		c.Name, c.Value = kv[0], new(kv[1])
 		t.Configs = append(t.Configs, c)

@@ -21,12 +21,6 @@ var errEnded = errors.New("leadership has ended")
 // build makes a machine out of the log. It returns where the log ends; everything below is committed then. Records that
 // another leader wrote and that are not committed yet are part of it: they will be, since this broker leads.
 func (s *shard) build() (Machine, int64, error) {
-	select {
-	case s.core.loads <- struct{}{}:
-		defer func() { <-s.core.loads }()
-	case <-s.quit:
-		return nil, 0, errEnded
-	}
 	begin := time.Now()
 	l := loader{shard: s, machine: s.core.newMachine(s.id.Partition)}
 	var err error
@@ -38,7 +32,7 @@ func (s *shard) build() (Machine, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if err = l.replayTo(end); err != nil {
+		if err = l.inTurn(end); err != nil {
 			return nil, 0, err
 		}
 		if err = s.awaitCommit(end); err != nil {
@@ -95,6 +89,21 @@ type loader struct {
 	next    int64 // offset to go on at
 	records int64
 	bytes   int64
+}
+
+// inTurn replays up to an offset when its turn has come: few partitions load at a time.
+func (l *loader) inTurn(end int64) error {
+	if l.next >= end {
+		return nil
+	}
+	loads := l.shard.core.loads
+	select {
+	case loads <- struct{}{}:
+		defer func() { <-loads }()
+		return l.replayTo(end)
+	case <-l.shard.quit:
+		return errEnded
+	}
 }
 
 // replayTo replays up to an offset, or a little further.

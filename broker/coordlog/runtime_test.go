@@ -183,6 +183,46 @@ func TestLoad_OperationsWaitForALittle(t *testing.T) {
 	want(t, "when loading fails", w.start(get("a")), "NOT_COORDINATOR")
 }
 
+// A broker that stops while its coordinators load tells those who wait.
+func TestLoad_ResignWhileOperationsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *coordlog.Options[*store]) { o.Patience = time.Second })
+		gate := make(chan struct{})
+		w.logs.of(0).set(func(p *fakeLog) {
+			p.reading = gate
+			p.add(encode(1))
+			p.committed = p.end
+		})
+		w.lead(1)
+		early := w.start(get("a"))
+		w.Resign()
+		want(t, "who came early", early, "NOT_COORDINATOR")
+		time.Sleep(time.Minute) // patience is lost meanwhile
+		want(t, "who comes later", w.start(get("a")), "NOT_COORDINATOR")
+		close(gate)
+	})
+}
+
+// Partitions that wait for their commit do not keep others from loading.
+func TestLoad_OnesThatWaitForTheirCommit(t *testing.T) {
+	w := newWorld(t, func(o *coordlog.Options[*store]) { o.Loads = 1 })
+	for i := range int32(3) {
+		w.logs.of(i).set(func(p *fakeLog) {
+			p.add(encode(1))
+			p.held = true
+		})
+	}
+	w.logs.of(3).set(func(p *fakeLog) {
+		p.add(encode(1))
+		p.committed = p.end
+	})
+	w.lead(4)
+	eventually(t, "the one that is committed is loaded", func() bool { return w.Stats().Loads == 1 })
+	if s := w.Stats(); s.Loading != 3 || s.Active != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 func TestLoad_OperationsDoNotWaitForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *coordlog.Options[*store]) { o.Patience = time.Second })

@@ -274,7 +274,7 @@ func (s *shard) resign() {
 	if s.state == ended {
 		return
 	}
-	s.state = resigned
+	s.state, s.early, s.patient = resigned, nil, false
 	s.waiters.all(func(w *waiter) {
 		if w.state == unanswered {
 			s.fail(w, errNotCoordinator)

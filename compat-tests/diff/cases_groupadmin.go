@@ -56,7 +56,6 @@ func groupAdminCases() []Case {
 		names := s.manyGroups()
 		s.Send("all", describeGroups(v, names...))
 		s.Send("unknown", describeGroups(v, s.Group("unknown"), names[0]))
-		s.Send("empty", describeGroups(v, ""))
 		s.Send("twice", describeGroups(v, names[3], names[3]))
 		s.Send("none", describeGroups(v))
 		if v >= 3 {
@@ -73,7 +72,6 @@ func groupAdminCases() []Case {
 			s.Send(step, r)
 		}
 		del("unknown", s.Group("unknown"))
-		del("empty id", "")
 		del("none")
 		del("all", names...)
 		s.Send("what is left", describeGroups(6, names...))
@@ -91,12 +89,29 @@ func groupAdminCases() []Case {
 		}
 		ask("all", false, names...)
 		ask("unknown", false, s.Group("unknown"), names[5])
-		ask("empty", false, "")
 		ask("twice", false, names[5], names[5])
 		ask("none", false)
 		ask("authorized operations", true, names[5], s.Group("unknown"))
 	})...)
+	out = append(out, emptyIDCases()...)
 	return append(out, groupConfigCases()...)
+}
+
+// emptyIDCases are about the group without a name, which anybody who commits for no group makes: they have it to themselves.
+func emptyIDCases() []Case {
+	return serial(each("empty group id", 0, 3, func(s *Session, v int16) {
+		s.CreateTopic("a", 1)
+		del := withVersion(kmsg.NewPtrDeleteGroupsRequest(), v)
+		del.Groups = []string{""}
+		consumer := withVersion(kmsg.NewPtrConsumerGroupDescribeRequest(), v%2)
+		consumer.Groups = []string{""}
+		s.Quiet(commitRequest(9, "", s.Topic("a")))
+		s.Send("describe", describeGroups(v, ""))
+		s.Send("describe as a consumer group", consumer)
+		s.Send("delete", del)
+		s.Send("describe again", describeGroups(v+3, ""))
+		s.Send("delete again", del)
+	}))
 }
 
 func groupConfigCases() []Case {

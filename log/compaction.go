@@ -196,7 +196,9 @@ func (l *Log) swap(fresh *segment.Segment, old []*segment.Segment) error {
 	if err := l.renameSynced(func() error { return fresh.Rename(segment.SwapSuffix) }); err != nil {
 		return err
 	}
-	l.install(fresh, old)
+	if err := l.install(fresh, old); err != nil {
+		return err
+	}
 	for _, s := range old {
 		if err := s.MarkDeleted(); err != nil {
 			return err
@@ -229,8 +231,8 @@ func (l *Log) renameSynced(rename func() error) error {
 	return l.fs.SyncDir(l.o.Dir)
 }
 
-// install shows a compacted segment in the place of others.
-func (l *Log) install(fresh *segment.Segment, old []*segment.Segment) {
+// install shows a compacted segment in the place of others, for whose files it makes room.
+func (l *Log) install(fresh *segment.Segment, old []*segment.Segment) error {
 	l.lock()
 	defer l.unlock()
 	list := l.list()
@@ -242,6 +244,7 @@ func (l *Log) install(fresh *segment.Segment, old []*segment.Segment) {
 	l.tail.dropBelow(list[at+len(old)].BaseOffset()) // the transaction index no longer knows what may be in there
 	l.logger.Debug("replaced segments by a compacted one", slog.Int64("offset", fresh.BaseOffset()), slog.Int("segments", len(old)),
 		slog.Int64("bytes", fresh.Size()))
+	return l.freeNames(old)
 }
 
 // Done notes that everything below offset was compacted.

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -149,6 +150,9 @@ func (l *Log) deleteFirst(n int) error {
 // removeSegments takes the files of segments that are in the list no more out of the way, one by one and durably: if one came
 // back after a crash and its neighbour did not, the log would have a hole. They are removed later.
 func (l *Log) removeSegments(gone []*segment.Segment) error {
+	if err := l.freeNames(gone); err != nil {
+		return err
+	}
 	for _, s := range gone {
 		if err := s.MarkDeleted(); err != nil {
 			return err
@@ -165,10 +169,26 @@ func (l *Log) removeSegments(gone []*segment.Segment) error {
 	return nil
 }
 
+// freeNames removes at once what waits under the .deleted names that segments are about to get: earlier segments that
+// began at the same offsets. Who still reads one of those would find the other's records in its place. Under mu.
+func (l *Log) freeNames(segments []*segment.Segment) error {
+	var err error
+	for _, r := range l.removals {
+		r.segments = slices.DeleteFunc(r.segments, func(earlier *segment.Segment) bool {
+			same := slices.ContainsFunc(segments, func(s *segment.Segment) bool { return s.BaseOffset() == earlier.BaseOffset() })
+			if same {
+				err = errors.Join(err, earlier.Remove())
+			}
+			return same
+		})
+	}
+	return err
+}
+
 // scheduleRemoval has the files of segments, which are .deleted, removed later. Under mu.
 func (l *Log) scheduleRemoval(gone []*segment.Segment) {
 	delay := time.Duration(max(0, l.config.Load().FileDeleteDelayMs)) * time.Millisecond
-	r := &removal{segments: gone}
+	r := &removal{segments: slices.Clone(gone)}
 	r.timer = l.o.Syncer.after(delay, func() { l.removeFiles(r) })
 	l.removals = append(l.removals, r)
 }
@@ -181,6 +201,8 @@ type removal struct {
 
 // removeFiles removes the files of a removal when its time has come.
 func (l *Log) removeFiles(r *removal) {
+	l.layout.Lock() // meanwhile nobody may take the names
+	defer l.layout.Unlock()
 	l.lock()
 	i := slices.Index(l.removals, r)
 	if i >= 0 {

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"io/fs"
 	"sync"
 
 	"github.com/distributedmq/dmq/log/vfs"
@@ -88,6 +89,9 @@ func (f *File) acquire() (vfs.File, error) {
 func (f *File) open() (vfs.File, error) {
 	f.naming.RLock()
 	defer f.naming.RUnlock()
+	if f.isGone() {
+		return nil, fs.ErrNotExist // the name may be another segment's by now
+	}
 	return f.files.fs.OpenFile(f.name(), vfs.ReadWrite, 0)
 }
 
@@ -208,7 +212,7 @@ func (f *File) sync() error {
 	return nil
 }
 
-// remove closes the file as soon as nobody uses it, and makes syncs of it do nothing.
+// remove closes the file as soon as nobody uses it. It is not opened again, and syncs of it do nothing. The caller holds naming.
 func (f *File) remove() error {
 	f.mu.Lock()
 	f.gone = true

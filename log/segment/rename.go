@@ -17,12 +17,18 @@ var fileSuffixes = [...]string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndex
 func (s *Segment) openFile(suffix string, flag int) (vfs.File, error) {
 	s.file.naming.RLock()
 	defer s.file.naming.RUnlock()
+	if s.file.isGone() {
+		return nil, fs.ErrNotExist
+	}
 	return s.o.FS.OpenFile(s.currentPath(suffix), flag, 0o644)
 }
 
 func (s *Segment) statFile(suffix string) (fs.FileInfo, error) {
 	s.file.naming.RLock()
 	defer s.file.naming.RUnlock()
+	if s.file.isGone() {
+		return nil, fs.ErrNotExist
+	}
 	return s.o.FS.Stat(s.currentPath(suffix))
 }
 
@@ -92,8 +98,10 @@ func (s *Segment) nowNamed(file, suffix string) {
 	}
 }
 
-// Remove closes and removes the files.
+// Remove closes and removes the files. Their names are free then.
 func (s *Segment) Remove() error {
+	s.file.naming.Lock()
+	defer s.file.naming.Unlock()
 	if err := s.file.remove(); err != nil {
 		return err
 	}

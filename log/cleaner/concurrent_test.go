@@ -30,16 +30,8 @@ func TestCompact_WhileTheLogIsUsed(t *testing.T) {
 				}
 			})
 			log.Store(l.Log)
-			u := &usage{t: t, l: l.Log, newest: map[string]string{}, done: make(chan struct{})}
-			var wg sync.WaitGroup
-			for seed := range uint64(3) {
-				wg.Go(func() { u.read(rand.New(rand.NewPCG(seed, 1))) })
-			}
-			wg.Go(u.compact)
-			wg.Go(u.retain)
-			u.append(1500)
-			close(u.done)
-			wg.Wait()
+			u := &usage{t: t, l: l.Log, newest: map[string]string{}}
+			u.append(300, u.compact, u.retain, u.reader(1), u.reader(2))
 			l.roll(t)
 			l.clean(t, at(5000))
 			got := committed(t, l.Log)
@@ -51,88 +43,91 @@ func TestCompact_WhileTheLogIsUsed(t *testing.T) {
 					t.Errorf("%s is %s, want %s", k, got[k], v)
 				}
 			}
-			if u.passes.Load() == 0 || u.reads.Load() == 0 {
-				t.Errorf("%d passes and %d reads came to an end", u.passes.Load(), u.reads.Load())
-			}
 		})
 	}
 }
 
 // usage is what goes on at once in TestCompact_WhileTheLogIsUsed.
 type usage struct {
-	t             *testing.T
-	l             *commitlog.Log
-	newest        map[string]string // of the appender alone
-	done          chan struct{}
-	passes, reads atomic.Int64
+	t      *testing.T
+	l      *commitlog.Log
+	newest map[string]string // of the appender alone
 }
 
-func (u *usage) over() bool {
-	select {
-	case <-u.done:
-		return true
-	default:
-		return false
+// append appends so many batches and sets the others, each on a goroutine of its own, to work once for each batch, if they are
+// not at work; in between it waits until all of them are.
+func (u *usage) append(batches int, others ...func() error) {
+	var wg sync.WaitGroup
+	turns := make([]chan struct{}, len(others))
+	for i, work := range others {
+		turns[i] = make(chan struct{})
+		wg.Go(func() {
+			for range turns[i] {
+				if err := work(); err != nil {
+					u.t.Error(err)
+				}
+			}
+		})
 	}
-}
-
-func (u *usage) append(batches int) {
 	rnd := rand.New(rand.NewPCG(7, 7))
-	for i := range batches {
-		key, value := fmt.Sprintf("key-%d", rnd.IntN(20)), fmt.Sprintf("%d", i)
-		b := records.NewBuilder(records.BuilderOptions{})
-		b.Append(1000+int64(i), []byte(key), []byte(value))
-		b.Append(1000+int64(i), []byte("same"), []byte(value))
-		batch, err := b.Bytes()
-		if err != nil {
-			u.t.Error(err)
-			return
+	for n := range batches {
+		u.appendBatch(n, rnd.IntN(20))
+		for _, turn := range turns {
+			if n%10 == 9 {
+				turn <- struct{}{}
+				continue
+			}
+			select {
+			case turn <- struct{}{}:
+			default:
+			}
 		}
-		if _, err := u.l.AppendAsLeader(batch, 0, commitlog.FromClient); err != nil {
-			u.t.Error(err)
-			return
-		}
-		u.newest[key], u.newest["same"] = value, value
 	}
-	if err := u.l.Flush(u.t.Context()); err != nil {
+	for _, turn := range turns {
+		close(turn)
+	}
+	wg.Wait()
+}
+
+func (u *usage) appendBatch(n, k int) {
+	key, value := fmt.Sprintf("key-%d", k), fmt.Sprintf("%d", n)
+	b := records.NewBuilder(records.BuilderOptions{})
+	b.Append(1000+int64(n), []byte(key), []byte(value))
+	b.Append(1000+int64(n), []byte("same"), []byte(value))
+	batch, err := b.Bytes()
+	if err != nil {
+		u.t.Error(err)
+		return
+	}
+	if _, err := u.l.AppendAsLeader(batch, 0, commitlog.FromClient); err != nil {
 		u.t.Error(err)
 	}
-	u.l.UpdateHighWatermark(u.l.SyncedEndOffset())
+	u.newest[key], u.newest["same"] = value, value
 }
 
-func (u *usage) compact() {
-	for !u.over() {
-		r, err := cleaner.Cleanable(u.l, at(5000))
-		if err != nil {
-			u.t.Error(err)
-			return
-		}
-		switch _, err := cleaner.Compact(u.t.Context(), u.l, r, limits(), at(5000)); {
-		case err == nil && r.DirtyBytes > 0:
-			u.passes.Add(1)
-		case err != nil && !errors.Is(err, commitlog.ErrReplaced):
-			u.t.Error(err)
-			return
-		}
+func (u *usage) compact() error {
+	r, err := cleaner.Cleanable(u.l, at(5000))
+	if err != nil {
+		return err
 	}
+	if _, err = cleaner.Compact(u.t.Context(), u.l, r, limits(), at(5000)); errors.Is(err, commitlog.ErrReplaced) {
+		return nil
+	}
+	return err
 }
 
 // retain finds nothing to remove, since nothing lies below the log start offset.
-func (u *usage) retain() {
-	for !u.over() {
-		if _, err := u.l.DeleteOldSegments(at(5000)); err != nil {
-			u.t.Error(err)
-			return
-		}
-	}
+func (u *usage) retain() error {
+	_, err := u.l.DeleteOldSegments(at(5000))
+	return err
 }
 
-func (u *usage) read(rnd *rand.Rand) {
-	for !u.over() {
+func (u *usage) reader(seed uint64) func() error {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	return func() error {
 		hw := u.l.HighWatermark()
-		from := rnd.Int64N(hw + 1)
-		last := int64(-1)
-		err := eachBatchBy(u.l, from, hw, rnd.IntN(3000), func(b records.Batch) error {
+		from, last := rnd.Int64N(hw+1), int64(-1)
+		err := eachBatchBy(u.l, from, hw, 200+rnd.IntN(3000), func(b records.Batch) error {
 			return b.Iterate(math.MaxInt32, func(r *records.Record) error {
 				if r.Offset <= last {
 					return fmt.Errorf("offset %d comes after %d", r.Offset, last)
@@ -142,18 +137,15 @@ func (u *usage) read(rnd *rand.Rand) {
 			})
 		})
 		if err != nil {
-			u.t.Errorf("read from %d to %d: %v", from, hw, err)
-			return
+			return fmt.Errorf("read from %d to %d: %w", from, hw, err)
 		}
-		if _, _, _, _, err := u.l.OffsetForTimestamp(1000 + rnd.Int64N(1500)); err != nil {
-			u.t.Errorf("look a time up: %v", err)
-			return
+		if _, _, _, _, err := u.l.OffsetForTimestamp(1000 + rnd.Int64N(hw+1)); err != nil {
+			return fmt.Errorf("look a time up: %w", err)
 		}
 		if _, err := u.l.AbortedTxns(from, hw); err != nil {
-			u.t.Errorf("look for aborted transactions: %v", err)
-			return
+			return fmt.Errorf("look for aborted transactions: %w", err)
 		}
 		u.l.BytesBetween(from, hw)
-		u.reads.Add(1)
+		return nil
 	}
 }

@@ -1,6 +1,8 @@
 package cleaner_test
 
 import (
+	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -8,6 +10,7 @@ import (
 
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/cleaner"
+	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol/compress"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -399,4 +402,38 @@ func TestCompact_ReadsAfterwardsByAnyLimit(t *testing.T) {
 	compare()
 	l.clean(t, at(5000))
 	compare()
+}
+
+// The files of two replaced segments that began at the same offset would have the same .deleted name: who still holds the first
+// must find nothing rather than the other's records.
+func TestCompact_AReplacedSegmentNeverReadsAnothersFile(t *testing.T) {
+	l := newLog(t, func(o *commitlog.Options) {
+		o.Config.FileDeleteDelayMs = 60_000
+		o.Files = segment.NewFiles(o.FS, 1) // so that files are opened again
+	})
+	l.put(t, "a=1", "b=1")
+	l.roll(t)
+	first := l.Segments()[0]
+	l.put(t, "a=2")
+	l.roll(t)
+	l.clean(t, at(5000))
+	h, err := first.Acquire() // as a reader that found its batches before
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := make([]byte, first.Size())
+	if _, err := h.ReadAt(before, 0); err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	l.put(t, "b=2")
+	l.roll(t)
+	l.clean(t, at(5000))
+	want(t, l.all(t), "2:a=2", "3:b=2") // which opens another file
+	if _, err := first.Acquire(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+	if _, err := first.LargestTimestamp(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
 }

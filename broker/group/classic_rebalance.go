@@ -78,6 +78,9 @@ func (o classicOp) completeJoinAfter(d time.Duration) {
 	o.fx.SetTimer(o.g.joinTimer(), o.fx.Now().Add(d), o.later(classicOp.completeJoin))
 }
 
+// leastRetry is after how long at least a join that nobody took part in is tried again: clients choose timeouts, which may be 0.
+const leastRetry = time.Second
+
 // completeJoin begins the next generation, without the dynamic members that have not joined.
 //
 // Case A: nobody is left. The group is empty.
@@ -98,7 +101,7 @@ func (o classicOp) completeJoin() {
 		o.becomeEmpty()
 	case g.awaitingJoin == 0: // Case B
 		o.logger().Warn("no member joined: the rebalance goes on until their sessions end", slog.Int("members", len(g.members)))
-		o.completeJoinAfter(g.maxRebalanceTimeout())
+		o.completeJoinAfter(max(g.maxRebalanceTimeout(), leastRetry))
 	default: // Case C
 		o.electLeader()
 		o.beginGeneration()

@@ -156,7 +156,7 @@ func (h *classicJoin) update() error {
 	if err != nil {
 		return err
 	}
-	h.changed = change != regexSame || !slices.Equal(old.topics, m.topics)
+	h.changed = change != regexSame || !sameNames(old.topics, m.topics)
 	isNew := h.g.members[m.id] == nil
 	why := ""
 	switch {

@@ -53,6 +53,7 @@ type consumerGroup struct {
 	// In memory only.
 
 	index       topicIndex // of the groups of the shard; nil: it is not one of them
+	latestNames []string   // see shareNames
 	refresh     bool       // topics may have changed: the hash is to be computed again
 	resolving   bool       // the patterns are being matched
 	assigning   bool       // an assignor is at work on another goroutine
@@ -253,13 +254,17 @@ func (g *consumerGroup) setMember(m *consumerMember) error {
 		m.session = old.session
 	}
 	g.members[m.id] = m
-	g.count(old, -1)
-	g.count(m, 1)
-	if old != nil && old.isStatic() {
-		delete(g.static, *old.instanceID)
-	}
-	if m.isStatic() {
-		g.static[*m.instanceID] = m.id
+	g.countStable(old, -1)
+	g.countStable(m, 1)
+	if old == nil || !old.sameMetadata(m) { // most records are about what a member owns
+		g.count(old, -1)
+		g.count(m, 1)
+		if old != nil {
+			g.removeStatic(old)
+		}
+		if m.isStatic() {
+			g.static[*m.instanceID] = m.id
+		}
 	}
 	if old != nil && old.sameAssignment(m) {
 		return nil
@@ -276,14 +281,26 @@ func (g *consumerGroup) removeMember(id string) {
 		return
 	}
 	delete(g.members, id)
+	g.countStable(m, -1)
 	g.count(m, -1)
-	if m.isStatic() && g.static[*m.instanceID] == id {
-		delete(g.static, *m.instanceID)
-	}
+	g.removeStatic(m)
 	g.release(m)
 }
 
-// count adds n to the counts that a member is part of.
+// removeStatic frees a member's instance id, if it has one and no other has taken it over.
+func (g *consumerGroup) removeStatic(m *consumerMember) {
+	if m.isStatic() && g.static[*m.instanceID] == m.id {
+		delete(g.static, *m.instanceID)
+	}
+}
+
+func (g *consumerGroup) countStable(m *consumerMember, n int) {
+	if m != nil && m.state == memberStable {
+		countName(g.stable, m.epoch, n)
+	}
+}
+
+// count adds n to the counts of what a member says of itself.
 func (g *consumerGroup) count(m *consumerMember, n int) {
 	if m == nil {
 		return
@@ -302,9 +319,6 @@ func (g *consumerGroup) count(m *consumerMember, n int) {
 		for _, p := range m.classic.SupportedProtocols {
 			countName(g.protocols, p.Name, n)
 		}
-	}
-	if m.state == memberStable {
-		countName(g.stable, m.epoch, n)
 	}
 }
 

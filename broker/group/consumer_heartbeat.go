@@ -212,7 +212,7 @@ func (h *heartbeat) update(joins bool) (isNewRegex bool, err error) {
 	if m != old {
 		h.add(memberRecord(h.g.groupID, m))
 	}
-	names := !slices.Equal(old.topics, m.topics)
+	names := !sameNames(old.topics, m.topics)
 	change, isNewRegex, err := h.updateRegex(old, m)
 	if err != nil {
 		return false, err

@@ -155,7 +155,7 @@ func (m *consumerMember) reconciledTo(assignmentEpoch int32) bool {
 func (m *consumerMember) sameMetadata(o *consumerMember) bool {
 	return equalPointers(m.instanceID, o.instanceID) && equalPointers(m.rackID, o.rackID) &&
 		m.rebalanceTimeout == o.rebalanceTimeout && m.clientID == o.clientID && m.clientHost == o.clientHost &&
-		slices.Equal(m.topics, o.topics) && equalPointers(m.regex, o.regex) && equalPointers(m.assignor, o.assignor) &&
+		sameNames(m.topics, o.topics) && equalPointers(m.regex, o.regex) && equalPointers(m.assignor, o.assignor) &&
 		equalClassic(m.classic, o.classic)
 }
 
@@ -173,6 +173,11 @@ func equalClassic(a, b *schema.ClassicMemberMetadata) bool {
 		slices.EqualFunc(a.SupportedProtocols, b.SupportedProtocols, func(a, b schema.ClassicProtocol) bool {
 			return a.Name == b.Name && string(a.Metadata) == string(b.Metadata)
 		})
+}
+
+// sameNames is slices.Equal, and quick where they are the very same.
+func sameNames(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 func equalPointers[T comparable](a, b *T) bool {

@@ -88,7 +88,7 @@ func (s *State) replayConsumerGroupMemberMetadata(k schema.Key, v *schema.Consum
 	}
 	return g.setMember(g.memberOrNew(k.Member).with(func(m *consumerMember) {
 		m.instanceID, m.rackID, m.clientID, m.clientHost = v.InstanceID, v.RackID, v.ClientID, v.ClientHost
-		m.topics, m.regex = sortedSet(v.SubscribedTopicNames), v.SubscribedTopicRegex
+		m.topics, m.regex = g.shareNames(sortedSet(v.SubscribedTopicNames)), v.SubscribedTopicRegex
 		m.rebalanceTimeout, m.assignor, m.classic = v.RebalanceTimeoutMillis, v.ServerAssignor, v.Classic
 	}))
 }
@@ -165,6 +165,14 @@ func (s *State) replayConsumerGroupRegularExpression(k schema.Key, v *schema.Con
 	}
 	g.setResolved(k.Regex, &resolvedRegex{topics: sortedSet(v.Topics), version: v.Version, timestamp: v.TimestampMillis})
 	return nil
+}
+
+// shareNames returns the subscription of the member before, if it is the same: those of a group's members mostly are.
+func (g *consumerGroup) shareNames(names []string) []string {
+	if !sameNames(g.latestNames, names) {
+		g.latestNames = names
+	}
+	return g.latestNames
 }
 
 func (g *consumerGroup) memberOrNew(id string) *consumerMember {

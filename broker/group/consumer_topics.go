@@ -128,7 +128,7 @@ func countTopic(counts map[string]subscribers, topic string, n subscribers) {
 
 // topicsAfter returns the topics that the group will be subscribed to when one value of a member has taken the place of another.
 func (g *consumerGroup) topicsAfter(old, m *consumerMember) map[string]subscribers {
-	if old == m || old != nil && m != nil && slices.Equal(old.topics, m.topics) && equalPointers(old.regex, m.regex) {
+	if old == m || old != nil && m != nil && sameNames(old.topics, m.topics) && equalPointers(old.regex, m.regex) {
 		return g.topics
 	}
 	topics := maps.Clone(g.topics)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
 // Pauses before a machine is built again, doubled each time until a commit succeeds.
@@ -64,10 +66,7 @@ func (s *shard) load() bool {
 	case s.state == resigned:
 		return false
 	case err != nil:
-		if !errors.Is(err, errEnded) {
-			s.core.counters.loadFailures.Add(1)
-			s.core.logger.Warn("load", slog.String("event", "coordinator.load.failed"), s.attr(), slog.Any("err", err))
-		}
+		s.loadFailed(err)
 		s.state = failed
 		s.failEarly(errNotCoordinator)
 		return false
@@ -78,6 +77,16 @@ func (s *shard) load() bool {
 	s.do(m.Loaded)
 	s.admitEarly()
 	return true
+}
+
+// loadFailed tells people. That another epoch has begun is no failure: this shard is about to be told.
+func (s *shard) loadFailed(err error) {
+	switch kind := errcode.KindOf(err); {
+	case errors.Is(err, errEnded), kind == errcode.KindFencedLeaderEpoch, kind == errcode.KindNotLeaderForPartition:
+	default:
+		s.core.counters.loadFailures.Add(1)
+		s.core.logger.Warn("load", slog.String("event", "coordinator.load.failed"), s.attr(), slog.Any("err", err))
+	}
 }
 
 func (s *shard) attr() slog.Attr { return slog.Int("partition", int(s.id.Partition)) }

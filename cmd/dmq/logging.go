@@ -135,7 +135,7 @@ func newLogger(w io.Writer, o logOptions) *slog.Logger {
 	default:
 		inner = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: levelTrace, ReplaceAttr: plain})
 	}
-	return slog.New(&logHandler{inner: inner, o: o, level: o.levels.of(rootLogger), repeated: &repeats{now: o.now, seen: map[string]*repeat{}}})
+	return slog.New(&logHandler{inner: inner, o: o, level: o.levels.of(rootLogger), repeated: &repeats{now: o.now, seen: map[string]*repeat{}, messages: map[string]*repeat{}}})
 }
 
 // plain prints times in UTC and RFC 3339 with fractions, and durations as seconds.
@@ -155,6 +155,7 @@ type logHandler struct {
 	inner     slog.Handler
 	o         logOptions
 	subsystem string
+	bound     string // the values of attributes given by With
 	level     *slog.LevelVar
 	repeated  *repeats
 }
@@ -174,6 +175,7 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		}
 		if attr.Key != "component" {
 			kept = append(kept, attr)
+			next.bound += "\x00" + attr.Value.String()
 			continue
 		}
 		next.subsystem = attr.Value.String()
@@ -196,7 +198,7 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 // Handle implements slog.Handler.
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level == slog.LevelWarn {
-		again, skip := h.repeated.count(h.subsystem + "\x00" + subject(r) + r.Message)
+		again, skip := h.repeated.count(h.subsystem+"\x00"+r.Message, subject(h.bound, r))
 		if skip {
 			return nil
 		}
@@ -211,16 +213,18 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.inner.Handle(ctx, r)
 }
 
-// subject is what a warning is about where the same words about another one are another warning: a property or a log
-// directory. Of topics and peers there may be too many to show each.
-func subject(r slog.Record) (s string) {
+// subject is what a warning is about: the same words about another partition or property are another warning. How long
+// something took and what exactly the system said differ from time to time and do not make it another one.
+func subject(bound string, r slog.Record) string {
+	var s strings.Builder
+	s.WriteString(bound)
 	r.Attrs(func(attr slog.Attr) bool {
-		if attr.Key == "key" || attr.Key == "dir" {
-			s += attr.Value.String() + "\x00"
+		if attr.Key != "err" && attr.Key != "dur" {
+			s.WriteString("\x00" + attr.Value.String())
 		}
 		return true
 	})
-	return s
+	return s.String()
 }
 
 // marked puts an event's marker before the text and drops the id.
@@ -265,41 +269,60 @@ func marker(level slog.Level, event string) string {
 	return ""
 }
 
-// repeats holds back warnings that come again within repeatWindow and counts them.
+// repeats holds back warnings that come again within repeatWindow and counts them. Of many subjects at a time it lets some
+// through: what is said once about each partition is not lost, and what befalls all of them does not flood the log.
 type repeats struct {
 	now func() time.Time
 
-	mu   sync.Mutex // guards seen
-	seen map[string]*repeat
+	mu       sync.Mutex // guards the maps
+	seen     map[string]*repeat
+	messages map[string]*repeat // shown is when its window began
 }
 
 type repeat struct {
-	shown time.Time
-	held  int
+	shown    time.Time
+	subjects int // of a message, in its window
+	held     int
 }
 
 const (
-	repeatWindow = 10 * time.Second
-	repeatKeys   = 1000 // more different warnings than this are not remembered
+	repeatWindow   = 10 * time.Second
+	repeatSubjects = 100  // of one message in a window
+	repeatKeys     = 2000 // more different warnings than this are not remembered
 )
 
 // count says how often a warning was held back since it was last shown, or that it is to be held back now.
-func (r *repeats) count(key string) (held int, skip bool) {
+func (r *repeats) count(message, subject string) (held int, skip bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	e, ok := r.seen[key]
-	switch {
-	case !ok:
-		if len(r.seen) >= repeatKeys {
-			clear(r.seen)
+	if len(r.seen) >= repeatKeys || len(r.messages) >= repeatKeys {
+		clear(r.seen)
+		clear(r.messages)
+	}
+	m := r.messages[message]
+	if m == nil || now.Sub(m.shown) >= repeatWindow {
+		next := &repeat{shown: now}
+		if m != nil {
+			next.held = m.held
 		}
-		r.seen[key] = &repeat{shown: now}
-		return 0, false
-	case now.Sub(e.shown) < repeatWindow:
+		m, r.messages[message] = next, next
+	}
+	key := message + "\x00" + subject
+	e := r.seen[key]
+	switch {
+	case e != nil && now.Sub(e.shown) < repeatWindow:
 		e.held++
 		return 0, true
+	case m.subjects >= repeatSubjects:
+		m.held++
+		return 0, true
+	case e == nil:
+		e = new(repeat)
+		r.seen[key] = e
 	}
-	held, e.held, e.shown = e.held, 0, now
+	held = e.held + m.held
+	m.subjects++
+	e.held, m.held, e.shown = 0, 0, now
 	return held, false
 }

@@ -247,13 +247,21 @@ func TestLogger_HoldsBackRepeatedWarnings(t *testing.T) {
 		for _, key := range []string{"a", "b", "a"} {
 			l.Warn("a setting", slog.String("key", key))
 		}
+		for i := range 2 * repeatSubjects {
+			l.With(slog.Int("partition", i)).Warn("cut", slog.Any("err", errors.New("torn")))
+			l.With(slog.Int("partition", i)).Warn("cut", slog.Any("err", errors.New("torn otherwise")))
+		}
 		now = now.Add(repeatWindow)
 		l.Warn("disk is slow")
+		l.With(slog.Int("partition", repeatSubjects)).Warn("cut")
 		l.Error("always")
 		l.Error("always")
 	})
 	if strings.Count(out, `"key":"a"`) != 1 || strings.Count(out, `"key":"b"`) != 1 {
 		t.Errorf("of two properties one is not told: %s", out)
+	}
+	if n := strings.Count(out, `"msg":"cut"`); n != repeatSubjects+1 || !strings.Contains(out, `"partition":99`) || !strings.Contains(out, `"repeated":200`) {
+		t.Errorf("%d warnings about 200 partitions, and one later: %s", n, out)
 	}
 	if strings.Count(out, "disk is slow") != 2 || !strings.Contains(out, `"repeated":4`) || strings.Count(out, "always") != 2 || !strings.Contains(out, "other") {
 		t.Error(out)

@@ -34,9 +34,8 @@ func benchWorld(tb testing.TB) *consumerWorld {
 
 // benchMember is a member that takes part as fast as it can.
 type benchMember struct {
-	w    *consumerWorld
-	req  *kmsg.ConsumerGroupHeartbeatRequest
-	owns []kmsg.ConsumerGroupHeartbeatRequestTopic
+	w   *consumerWorld
+	req *kmsg.ConsumerGroupHeartbeatRequest
 }
 
 func newBenchMember(w *consumerWorld, n int) *benchMember {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -172,6 +173,12 @@ func (o produceOptions) patience(timeout time.Duration) kgo.Opt {
 }
 
 func (a *app) produceFailure(ctx context.Context, cl *kgo.Client, topic string, delivered int64, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrRecordTimeout) {
+		return &failure{
+			code: codeUnreachable, what: fmt.Sprintf("topic %q: records were not acknowledged within %s", topic, time.Duration(a.timeout)),
+			next: "The node says why in its log: a full disk, too few replicas, no leader   Wait longer: --timeout 5m", cause: err,
+		}
+	}
 	if _, ok := errors.AsType[*kerr.Error](err); !ok {
 		return err
 	}

@@ -323,8 +323,10 @@ func (p *pass) walk(ctx context.Context, s *segment.Segment, position, next int6
 	}
 	defer h.Close()
 	p.scanner.Reset(h, position, s.Size(), s.BaseOffset())
+	var b segment.Batch // one for all: fn lets it escape
+	var bad *segment.BadBatchError
 	for paid := position; ; {
-		b, err := p.scanner.Next()
+		b, err = p.scanner.Next()
 		if done := p.scanner.Position() - paid; done >= int64(p.limits.IOBytes) || err != nil {
 			paid += done
 			*read += done
@@ -332,7 +334,6 @@ func (p *pass) walk(ctx context.Context, s *segment.Segment, position, next int6
 				return err
 			}
 		}
-		var bad *segment.BadBatchError
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

@@ -437,3 +437,85 @@ func TestCompact_AReplacedSegmentNeverReadsAnothersFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Recovery reads leader epochs from batches, but where compaction left a gap the checkpoint knows better when one began.
+func TestCompact_LeaderEpochsKeepTheirBeginning(t *testing.T) {
+	l := newLog(t, nil)
+	inEpoch := func(leaderEpoch int32, kvs ...string) {
+		t.Helper()
+		if err := l.AssignEpoch(leaderEpoch, l.LogEndOffset()); err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range kvs {
+			if _, err := l.AppendAsLeader(batchOf(t, records.BuilderOptions{}, 1000, kv), leaderEpoch, commitlog.FromClient); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	inEpoch(0, "a=1", "b=1")
+	inEpoch(2, "c=1", "c=2") // nothing of it stays
+	inEpoch(3, "c=3", "d=1") // d alone stays
+	inEpoch(5, "c=4", "e=1")
+	l.roll(t)
+	l.clean(t, at(5000))
+	want(t, l.all(t), "0:a=1", "1:b=1", "5:d=1", "6:c=4", "7:e=1")
+	before := l.EpochEntries()
+	after := l.reopen(t).EpochEntries()
+	if diff := cmp.Diff(before, after); diff != "" || len(before) != 4 {
+		t.Errorf("leader epochs %v after recovery (-before +after):\n%s", after, diff)
+	}
+}
+
+// A follower takes compacted batches as they are, empty ones and such with a delete horizon too, and compacts them further.
+func TestCompact_AFollowerTakesWhatIsLeft(t *testing.T) {
+	leader := newLog(t, nil)
+	leader.put(t, "a=1", "b=1")
+	leader.putWith(t, idempotent(7, 0), "c=1")
+	leader.putWith(t, txn(8, 0), "d=aborted")
+	leader.end(t, 8, false)
+	leader.put(t, "a", "c=2")
+	leader.roll(t)
+	leader.clean(t, at(5000))
+
+	follower := newLog(t, nil)
+	var batches []string
+	err := eachBatch(leader.Log, 0, leader.LogEndOffset(), func(b records.Batch) error {
+		_, err := follower.AppendAsFollower(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower.roll(t)
+	batches = follower.batches(t)
+	want(t, batches, leader.batches(t)...)
+	if follower.LogEndOffset() != leader.LogEndOffset() || follower.LastStableOffset() != leader.LogEndOffset() {
+		t.Errorf("the follower ends at %d, %d is stable; the leader ends at %d", follower.LogEndOffset(), follower.LastStableOffset(), leader.LogEndOffset())
+	}
+	follower.clean(t, at(9000)) // the tombstone is due by its horizon, which came with it
+	want(t, follower.all(t), "1:b=1", "6:c=2")
+	reopened := follower.reopen(t)
+	want(t, reopened.all(t), "1:b=1", "6:c=2")
+	if info, err := reopened.AppendAsLeader(batchOf(t, idempotent(7, 1), 1000, "e=1"), 0, commitlog.FromClient); err != nil || info.FirstOffset != 7 {
+		t.Errorf("producer 7 goes on: %+v, %v", info, err)
+	}
+}
+
+// The largest timestamp may be that of a batch that was emptied.
+func TestCompact_TimesAreFoundBehindEmptyBatches(t *testing.T) {
+	l := newLog(t, nil)
+	l.putBatch(t, batchOf(t, idempotent(7, 0), 5000, "a=1"))
+	l.putBatch(t, batchOf(t, records.BuilderOptions{}, 1000, "a=2", "b=1"))
+	l.roll(t)
+	l.clean(t, at(9000))
+	want(t, l.batches(t), "[0,0] 0 p7/0", "[1,2] 2")
+	for ts, want := range map[int64]int64{0: 1, 1000: 1, 1001: 2, 1002: -1, 5000: -1} {
+		offset, _, _, found, err := l.OffsetForTimestamp(ts)
+		if err != nil || found != (want >= 0) || found && offset != want {
+			t.Errorf("time %d is found at %d, %v, %v, want %d", ts, offset, found, err, want)
+		}
+	}
+	if offset, ts, _, found, err := l.OffsetOfMaxTimestamp(); err != nil || found && ts > 1001 {
+		t.Errorf("the largest timestamp is %d at %d, %v, %v", ts, offset, found, err)
+	}
+}

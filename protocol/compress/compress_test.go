@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/distributedmq/dmq/protocol/compress"
@@ -405,4 +407,41 @@ func benchPayload(tb testing.TB, c compress.Codec, size int) (comp, src []byte) 
 		tb.Fatal(err)
 	}
 	return comp, src
+}
+
+// A frame that allows blocks of 4 MiB, as several clients write them, must not cost a buffer of that size for each batch.
+func TestDecompress_LZ4BlocksTakeWhatTheyHold(t *testing.T) {
+	var frame bytes.Buffer
+	w := lz4.NewWriter(&frame)
+	if err := w.Apply(lz4.BlockSizeOption(lz4.Block4Mb)); err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	want := make([]byte, 16<<10)
+	for i := range want {
+		want[i] = byte('a' + rnd.IntN(16))
+	}
+	if _, err := w.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	decompress := func() {
+		var err error
+		if got, err = compress.Decompress(got[:0], compress.LZ4, frame.Bytes(), 1<<20); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("got %d bytes, %v", len(got), err)
+		}
+	}
+	decompress()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 100 {
+		decompress()
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / 100; each > 256<<10 {
+		t.Errorf("a batch of 16 KiB takes %d bytes to decompress", each)
+	}
 }

@@ -123,13 +123,26 @@ func (s *lz4Stream) next() error {
 		s.out = block
 		return nil
 	}
-	buf := s.room(min(s.blockMax, lz4MostTimes*len(block)))
-	n, err := lz4.UncompressBlock(block, buf)
-	if err != nil {
-		return err
+	s.out, err = s.uncompress(block)
+	return err
+}
+
+// uncompress decompresses a block into a buffer that grows when it turns out to be too small. What a frame says of its largest
+// block is no guide: several clients say 4 MiB of every batch, and one of so many bytes for each is dearer than all the rest.
+func (s *lz4Stream) uncompress(block []byte) ([]byte, error) {
+	most := min(s.blockMax, lz4MostTimes*len(block))
+	size := min(most, max(lz4Block, 4*len(block), cap(s.buf)))
+	for {
+		buf := s.room(size)
+		n, err := lz4.UncompressBlock(block, buf)
+		if err == nil {
+			return buf[:n], nil
+		}
+		if size == most {
+			return nil, err
+		}
+		size = min(most, 4*size)
 	}
-	s.out = buf[:n]
-	return nil
 }
 
 // compressLZ4 writes the fast format at the default level and high compression at any other, as Kafka does.

@@ -49,7 +49,7 @@ func (b *Broker) start(ctx context.Context) error {
 	// A broker dies with the test that started it, whatever becomes of the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
-	if err := startLocked(cmd); err != nil {
+	if err := StartProcess(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", b.Kind, err)
 	}
 	exited := make(chan error, 1)

@@ -5,9 +5,9 @@ import (
 	"runtime"
 )
 
-// startLocked starts cmd from an OS thread that lives as long as this process: the kernel sends Pdeathsig when the
+// StartProcess starts cmd from an OS thread that lives as long as this process: the kernel sends Pdeathsig when the
 // thread that started the child ends, not when the process does, and Go ends threads of its own accord.
-func startLocked(cmd *exec.Cmd) error {
+func StartProcess(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()

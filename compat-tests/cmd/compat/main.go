@@ -4,6 +4,9 @@
 //	compat with BROKER [-p k=v]... -- COMMAND...
 //	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
 //	compat smoke            every client against one broker
+//	compat groups           groups of every client, in processes of their own
+//	compat member CLIENT ADDR
+//	                        host members of groups with a Go client, for compat groups
 //	compat go CLIENT        one Go client against the broker at $DMQ_BOOTSTRAP
 //	compat kgo              franz-go's own published tests
 //	compat diff             the same bytes to Kafka and to dmq
@@ -47,7 +50,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo,
+		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
 		"datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]

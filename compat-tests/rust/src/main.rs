@@ -1,5 +1,7 @@
 //! rdkafka for Rust (librdkafka 2.12 built from the crate's own source) against the broker at $DMQ_BOOTSTRAP or the first argument.
 
+mod member;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_executor::block_on;
@@ -307,6 +309,9 @@ fn record(m: &BorrowedMessage<'_>) -> Rec {
 }
 
 fn main() {
+    if let (Some("member"), Some(bootstrap)) = (std::env::args().nth(1).as_deref(), std::env::args().nth(2)) {
+        return member::serve(&bootstrap);
+    }
     let bootstrap = std::env::args().nth(1).or_else(|| std::env::var("DMQ_BOOTSTRAP").ok()).expect("the address of a broker");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis() as i64;
     let mut config = ClientConfig::new();

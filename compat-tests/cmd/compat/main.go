@@ -14,6 +14,7 @@
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
 //	compat groupdata        records of every kind of group, beside Kafka's
+//	compat storm            groups whose members come and go while the broker is killed
 //	compat kill, powercut   crashes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "kill": runKill, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "storm": runStorm, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

@@ -182,12 +182,17 @@ func TestController_ConcurrentRequests(t *testing.T) {
 	l.register(t, 1, 1)
 	var mu sync.Mutex
 	created := map[string]int{}
+	answered := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
 			for i := range 40 {
 				name := fmt.Sprintf("topic-%d", i)
 				topic := l.create(t, name)
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
 				switch topic.ErrorCode {
 				case 0:
 					mu.Lock()
@@ -206,13 +211,26 @@ func TestController_ConcurrentRequests(t *testing.T) {
 			}
 		})
 	}
-	// Commands that are not the controller's come between and void its expectations.
+	// Commands that are not the controller's come between and void its expectations, but not so fast that it gives up.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wg.Wait()
+	}()
 	for i := range 50 {
+		select {
+		case <-answered: // of before the last command
+		default:
+		}
+		select {
+		case <-answered:
+		case <-done:
+		}
 		value := fmt.Sprint(i)
 		_, err := l.quorum.Propose(t.Context(), []metadata.Record{&metadata.ConfigRecord{ResourceType: image.ResourceBroker, Name: "x", Value: &value}})
 		check(t, err)
 	}
-	wg.Wait()
+	<-done
 	for name, n := range created {
 		if n != 1 {
 			t.Errorf("%s was created %d times", name, n)

@@ -11,6 +11,7 @@
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
 #   life        scripts of group life played on both, the transcripts compared
+#   transcripts only with LONG=1: the transcripts of the state machine of classic groups played by dmq
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
 #   storm       only with LONG=1: groups whose hundreds of members come and go while the broker is killed
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
@@ -71,6 +72,7 @@ part life $compat life
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
 part groupdata $compat groupdata
 [ -z "${LONG:-}" ] || part "proof life" $compat life -b kafka
+[ -z "${LONG:-}" ] || part transcripts $compat transcripts
 part datadir $compat datadir
 [ -z "${LONG:-}" ] || part storm $compat storm
 part "kill -9" $compat kill -rounds "$rounds"

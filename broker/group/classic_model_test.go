@@ -157,7 +157,9 @@ func (m *classicModel) join(c *modelClient) {
 	}
 	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 6000+int32(m.rand.IntN(20_000)), int32(m.rand.IntN(40_000))
 	req.ProtocolType = "consumer"
-	for _, name := range []string{"a", "b", "c"}[m.rand.IntN(2):] {
+	names := []string{"a", "b", "c"}
+	m.rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for _, name := range names[m.rand.IntN(3)/2:] {
 		p := kmsg.NewJoinGroupRequestProtocol()
 		p.Name, p.Metadata = name, subscription(fmt.Sprint("t", m.rand.IntN(10)/9))
 		req.Protocols = append(req.Protocols, p)
@@ -407,6 +409,12 @@ func checkClassicGroup(g *classicGroup) string {
 		}
 		if _, both := g.pendingJoin[c.memberID]; both {
 			return c.memberID + " is a member, and is waited for to join"
+		}
+		if c.isNew && !c.awaitingJoin() {
+			return c.memberID + " is new, and was told that it has joined"
+		}
+		if _, pending := g.pendingSync[c.memberID]; g.phase == classicCompleting && pending == c.awaitingSync() {
+			return c.memberID + " has to sync and does, or neither"
 		}
 		if want := assignment(g.generation); g.phase == classicStable && string(c.assignment) != string(want) {
 			return fmt.Sprintf("%s has the assignment %q, want %q", c.memberID, c.assignment, want)

@@ -5,9 +5,12 @@
 //	groups … -offsets 10 commit
 //	groups … consumer
 //	groups … -total 1000000 fill
+//	groups … -conns 1000 join
+//	groups … -conns 1000 joinconsumer
 //
 // Each connection is the only member of a group of its own and has one request in flight, as consumers have. heartbeat is
 // Heartbeat of classic groups, commit OffsetCommit of -offsets partitions, fetch OffsetFetch of as many, consumer
 // ConsumerGroupHeartbeat. fill commits -total offsets for groups without members, to measure afterwards how long they take
-// to load.
+// to load. join and joinconsumer measure how long -conns members that come together to one group take until each has its
+// assignment, in the classic and the new protocol; they report every 500 ms.
 package main

@@ -47,13 +47,20 @@ func run(args []string, out io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if member, ok := map[string]func(context.Context, *crowd, *raw.Client) error{"join": joinClassic, "joinconsumer": joinConsumer}[fs.Arg(0)]; ok {
+		o.topic = fmt.Sprintf("%s-%d", o.topic, o.conns)
+		if err := createTopic(ctx, &o, o.conns); err != nil {
+			return err
+		}
+		return rebalance(ctx, &o, out, fs.Arg(0), member)
+	}
 	load, ok := map[string]load{
 		"heartbeat": classic(heartbeat), "commit": classic(commit), "fetch": classic(fetch), "consumer": consumer, "fill": fill,
 	}[fs.Arg(0)]
 	if !ok {
-		return errors.New("say heartbeat, commit, fetch, consumer or fill")
+		return errors.New("say heartbeat, commit, fetch, consumer, fill, join or joinconsumer")
 	}
-	if err := createTopic(ctx, &o); err != nil {
+	if err := createTopic(ctx, &o, 100); err != nil {
 		return err
 	}
 	return measure(ctx, &o, out, fs.Arg(0), load)
@@ -138,7 +145,7 @@ func measure(ctx context.Context, o *options, out io.Writer, name string, prepar
 	return nil
 }
 
-func createTopic(ctx context.Context, o *options) error {
+func createTopic(ctx context.Context, o *options, partitions int) error {
 	c, err := raw.Connect(ctx, o.addr)
 	if err != nil {
 		return err
@@ -147,7 +154,7 @@ func createTopic(ctx context.Context, o *options) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version, req.TimeoutMillis = 5, 10_000
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = o.topic, 100, 1
+	t.Topic, t.NumPartitions, t.ReplicationFactor = o.topic, int32(partitions), 1
 	req.Topics = append(req.Topics, t)
 	_, err = c.Call(req)
 	return err

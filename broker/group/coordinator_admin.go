@@ -2,6 +2,8 @@ package group
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -41,6 +43,8 @@ func (c *Coordinator) ListGroups(req *kmsg.ListGroupsRequest, reply func(*kmsg.L
 		groups []kmsg.ListGroupsResponseGroup
 		err    error
 	}
+	req.StatesFilter = shortFilter(req.StatesFilter, strings.TrimSpace, stateNames)
+	req.TypesFilter = shortFilter(req.TypesFilter, func(name string) string { return name }, kindNames)
 	partitions := c.runtime.Partitions()
 	gather(len(partitions), func(i int, reply func(answer)) {
 		coordlog.Submit(c.runtime, partitions[i], func(fx coordlog.Effects, s *State, reply func([]kmsg.ListGroupsResponseGroup)) {
@@ -63,6 +67,29 @@ func (c *Coordinator) ListGroups(req *kmsg.ListGroupsRequest, reply func(*kmsg.L
 		}
 		reply(resp)
 	})
+}
+
+// What the filters of ListGroups may name.
+var (
+	stateNames = []string{"PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty", "Assigning", "Reconciling"}
+	kindNames  = []string{string(classicKind), string(consumerKind)}
+)
+
+// shortFilter returns a filter that lets the same names through, so that a long one does not make work at each group.
+func shortFilter(filter []string, trim func(string) string, names []string) []string {
+	if len(filter) == 0 {
+		return nil
+	}
+	var known []string
+	for _, name := range names {
+		if slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(trim(f), name) }) {
+			known = append(known, name)
+		}
+	}
+	if known == nil {
+		return filter[:1] // no group has that
+	}
+	return known
 }
 
 // DescribeGroups describes classic groups, in the order of the request.

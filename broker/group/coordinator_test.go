@@ -152,6 +152,25 @@ func TestCoordinator_OffsetsSurviveARestart(t *testing.T) {
 	if len(list.Groups) != 20 || list.ErrorCode != 0 {
 		t.Errorf("got %d groups, want 20", len(list.Groups))
 	}
+	for _, tt := range []struct {
+		states, types []string
+		want          int
+	}{
+		{nil, []string{"classic"}, 20},
+		{[]string{" empty "}, []string{"CLASSIC", "share"}, 20},
+		{[]string{"Stable", "Empty", "unheard of"}, nil, 20},
+		{[]string{"Stable"}, nil, 0},
+		{[]string{"unheard of"}, nil, 0},
+		{nil, []string{"consumer"}, 0},
+		{nil, []string{" classic"}, 0},
+	} {
+		req := kmsg.NewPtrListGroupsRequest()
+		req.StatesFilter, req.TypesFilter = tt.states, tt.types
+		list := answerOf(t, func(reply func(*kmsg.ListGroupsResponse)) { o.ListGroups(req, reply) })
+		if len(list.Groups) != tt.want {
+			t.Errorf("states %q, types %q: got %d groups, want %d", tt.states, tt.types, len(list.Groups), tt.want)
+		}
+	}
 	asked, err := group.Ask(t.Context(), o.Coordinator, func(*group.State) bool { return true })
 	if err != nil || len(asked) != 3 {
 		t.Errorf("got %v, %v, want the answers of three partitions", asked, err)

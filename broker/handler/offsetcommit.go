@@ -31,7 +31,7 @@ func (g *groupHandler) serveOffsetCommit(r *listener.Request, req *kmsg.OffsetCo
 		g.groups.OffsetCommit(caller(r), req, reply)
 	default:
 		g.groups.OffsetCommit(caller(r), req, func(resp *kmsg.OffsetCommitResponse) {
-			resp.Topics = mergeCommits(refused, resp.Topics)
+			resp.Topics = mergeCommits(append(refused, resp.Topics...))
 			reply(resp)
 		})
 	}
@@ -67,16 +67,16 @@ func refuseCommits(img *image.Image, req *kmsg.OffsetCommitRequest) (refused []k
 			topics = append(topics, t)
 		}
 		if bad != nil {
-			refused = mergeCommits(refused, []kmsg.OffsetCommitResponseTopic{{Topic: t.Topic, TopicID: t.TopicID, Partitions: bad}})
+			refused = append(refused, kmsg.OffsetCommitResponseTopic{Topic: t.Topic, TopicID: t.TopicID, Partitions: bad})
 		}
 	}
 	req.Topics = topics
-	return refused
+	return mergeCommits(refused)
 }
 
-// mergeCommits puts answers behind others, the partitions of one topic together, as Kafka does.
-func mergeCommits(into, more []kmsg.OffsetCommitResponseTopic) []kmsg.OffsetCommitResponseTopic {
-	return mergeTopics(append(into, more...),
+// mergeCommits puts the answers about one topic together, as Kafka does.
+func mergeCommits(topics []kmsg.OffsetCommitResponseTopic) []kmsg.OffsetCommitResponseTopic {
+	return mergeTopics(topics,
 		func(t *kmsg.OffsetCommitResponseTopic) topicKey {
 			return topicKey{t.Topic, protocol.TopicID(t.TopicID)}
 		},

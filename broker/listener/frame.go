@@ -15,7 +15,7 @@ const (
 	smallRead  = 1 << 10  // the buffer every connection has
 	largeRead  = 16 << 10 // the one it gets while many small requests come at a time
 	firstLimit = 64 << 10 // the first frame of a connection, unless it is a Produce
-	wideLimit  = 16 << 20 // frames of requests that carry no bytes: decoded, they take many times their size
+	wideLimit  = 16 << 20 // frames that are no Produce: decoded, they take many times their size
 	minHeader  = 8        // key, version, correlation id
 )
 
@@ -66,7 +66,7 @@ func (c *conn) mayBeLarge(size int) error {
 	// Producers that know their broker may begin with a Produce.
 	case c.largest == 0 && key != produceKey:
 		return fmt.Errorf("%w: %d bytes in the first frame", errFrameSize, size)
-	case size > wideLimit && !c.server.aliasing[key]:
+	case size > wideLimit && key != produceKey:
 		return fmt.Errorf("%w: %s of %d bytes", errFrameSize, api.Name, size)
 	}
 	return nil

@@ -110,8 +110,13 @@ func (p *pipeline) land() error {
 	return nil
 }
 
-// wait puts an answer in line.
+// wait puts an answer in line. The line may never be empty, so room is made of what has left it.
 func (p *pipeline) wait(a answer) {
+	if p.first > 0 && len(p.answers) == cap(p.answers) {
+		n := copy(p.answers, p.answers[p.first:])
+		clear(p.answers[n:])
+		p.answers, p.first = p.answers[:n], 0
+	}
 	a.at = p.end
 	p.answers = append(p.answers, a)
 }

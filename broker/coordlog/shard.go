@@ -32,8 +32,8 @@ var (
 // shard is one partition in one leader epoch.
 //
 // An operation runs on the goroutine of whoever submits it, with mu held: for most, such as heartbeats, that is all there is
-// to do, and no other goroutine is woken. "On the loop" means with mu held. What takes time is left to the shard's
-// own goroutine: loading, writing batches to the log, timers, and the answers that a commit sets free.
+// to do, and no other goroutine is woken. "On the loop" means with mu held. The rest is left to the shard's own goroutine:
+// loading, timers, the answers that a commit sets free, and writing what has collected while a batch was on its way.
 type shard struct {
 	core  *core
 	id    protocol.TopicIDPartition
@@ -56,7 +56,7 @@ type shard struct {
 	waiters  waiters
 	timers   timers
 	log      pipeline
-	writing  bool     // a batch is on its way to the log: the next one waits
+	writing  bool     // somebody writes a batch: the next one waits
 	outcomes outcomes // what is to be told after mu is released
 }
 

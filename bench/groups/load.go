@@ -1,10 +1,11 @@
-package main
+package groups
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -13,188 +14,245 @@ import (
 	"github.com/distributedmq/dmq/bench/raw"
 )
 
-// Versions that all brokers here know, without tagged fields: they are not what is measured.
+// Broker is what is measured.
+type Broker struct {
+	Addr string
+	PID  int
+}
+
+// Load is one kind of request, sent as fast as the broker answers.
+type Load struct {
+	Name        string
+	Connections int
+	InFlight    int // requests of a connection, each of a group of its own
+	kind        kind
+}
+
+// Rate is what a load came to.
+type Rate struct {
+	Requests  int
+	Took, CPU time.Duration // CPU of the broker
+}
+
+// PerSecond is the throughput.
+func (r Rate) PerSecond() float64 { return float64(r.Requests) / r.Took.Seconds() }
+
+// PerCPUSecond is what the broker does in a second of its CPU time.
+func (r Rate) PerCPUSecond() float64 { return float64(r.Requests) / r.CPU.Seconds() }
+
+// Loads returns all loads: each kind of request once as many consumers send it, one at a time over a connection each, and
+// once as pipelined by a few connections.
+func Loads() []Load {
+	kinds := []struct {
+		name string
+		kind
+	}{
+		{"Heartbeat", kind{join: joinClassic, leave: leaveClassic, request: func(m *member) request { return requestOf(heartbeatOf(m), heartbeatCode) }}},
+		{"ConsumerGroupHeartbeat", kind{join: joinConsumer, leave: leaveConsumer, request: func(m *member) request { return requestOf(consumerHeartbeatOf(m, m.epoch), consumerCode) }}},
+		{"OffsetCommit, simple groups", kind{join: joinNothing, leave: leaveNothing, request: commit}},
+		{"OffsetCommit, members", kind{join: joinClassic, leave: leaveClassic, request: commit}},
+		{"OffsetFetch", kind{join: commitOnce, leave: leaveNothing, request: func(m *member) request { return requestOf(fetchOf(m.group, loadTopic, loadPartitions), fetchCode) }}},
+	}
+	var loads []Load
+	for _, k := range kinds {
+		loads = append(loads, Load{Name: k.name, Connections: 32, InFlight: 1, kind: k.kind}, Load{Name: k.name, Connections: 4, InFlight: 16, kind: k.kind})
+	}
+	return loads
+}
+
+// The topic of the loads: a member owns all of it, and commits and fetches all of it.
 const (
-	findVersion      = 2
-	joinVersion      = 5
-	syncVersion      = 3
-	heartbeatVersion = 3
-	commitVersion    = 7
-	fetchVersion     = 5
+	loadTopic      = "loads"
+	loadPartitions = 10
 )
 
-// member is a connection's place in its group.
-type member struct {
-	group, id  string
-	generation int32
+// kind says how to get a place in a group, and what to send there.
+type kind struct {
+	join    func(ctx context.Context, c *raw.Client, group, topic string, partitions int) (*member, error)
+	leave   func(c *raw.Client, m *member) error
+	request func(m *member) request
 }
 
-// classic makes a load of the requests of a member of a classic group.
-func classic(request func(o *options, m *member) (kmsg.Request, func(kmsg.Response) int16)) load {
-	return func(ctx context.Context, o *options, c *raw.Client, index int) (func() error, error) {
-		m := &member{group: fmt.Sprintf("group-%d-%d", time.Now().UnixNano(), index)}
-		if err := find(ctx, c, m.group); err != nil {
-			return nil, err
-		}
-		if err := join(ctx, c, m); err != nil {
-			return nil, err
-		}
-		req, code := request(o, m)
-		return repeat(c, req, code), nil
-	}
+func heartbeatCode(r *kmsg.HeartbeatResponse) int16 { return r.ErrorCode }
+
+func commit(m *member) request { return requestOf(commitOf(m, loadTopic, loadPartitions), commitCode) }
+
+func joinNothing(ctx context.Context, c *raw.Client, group, _ string, _ int) (*member, error) {
+	return &member{group: group, epoch: -1}, find(ctx, c, group)
 }
 
-// repeat sends a request and checks the answer.
-func repeat(c *raw.Client, req kmsg.Request, code func(kmsg.Response) int16) func() error {
-	frame, resp := raw.Frame(req), req.ResponseKind()
-	return func() error {
-		if err := c.Write(frame); err != nil {
-			return err
-		}
-		if _, err := c.Read(resp); err != nil {
+func leaveNothing(*raw.Client, *member) error { return nil }
+
+func commitOnce(ctx context.Context, c *raw.Client, group, topic string, partitions int) (*member, error) {
+	m := &member{group: group, epoch: -1}
+	_, err := insist(ctx, c, commitOf(m, topic, partitions), commitCode)
+	return m, err
+}
+
+// request is one that was encoded beforehand.
+type request struct {
+	frame []byte
+	check func(response []byte) error
+	good  []byte // a response that was checked; the others are mostly like it
+}
+
+func requestOf[R kmsg.Response](req kmsg.Request, code func(R) int16) request {
+	resp := req.ResponseKind().(R)
+	return request{frame: raw.Frame(req), check: func(response []byte) error {
+		if err := raw.Decode(response, resp); err != nil {
 			return err
 		}
 		return kerr.ErrorForCode(code(resp))
-	}
+	}}
 }
 
-// insist repeats a request while the coordinator is not ready.
-func insist(ctx context.Context, c *raw.Client, req kmsg.Request, code func(kmsg.Response) int16) (kmsg.Response, error) {
-	for {
-		resp, err := c.Call(req)
+func (r *request) verify(response []byte) error {
+	if bytes.Equal(response, r.good) {
+		return nil
+	}
+	if err := r.check(response); err != nil {
+		return err
+	}
+	r.good = bytes.Clone(response)
+	return nil
+}
+
+// Run applies the load to a broker for a while.
+func (l Load) Run(ctx context.Context, b Broker, d time.Duration) (Rate, error) {
+	r, err := l.run(ctx, b, d)
+	if err != nil {
+		return r, fmt.Errorf("%s of %d connections: %w", l.Name, l.Connections, err)
+	}
+	return r, nil
+}
+
+func (l Load) run(ctx context.Context, b Broker, d time.Duration) (rate Rate, err error) {
+	if err := createTopic(ctx, b.Addr, loadTopic, loadPartitions); err != nil {
+		return rate, err
+	}
+	lanes := make([]*lane, l.Connections)
+	defer func() {
+		for _, n := range lanes {
+			if n != nil {
+				err = errors.Join(err, n.close())
+			}
+		}
+	}()
+	for i := range lanes {
+		if lanes[i], err = l.open(ctx, b.Addr, i); err != nil {
+			return rate, err
+		}
+	}
+	return measure(b.PID, len(lanes), func(i int) (int, error) {
+		n := lanes[i]
+		end, at := time.Now().Add(d), 0
+		return pump(n.client, l.InFlight, func() *request {
+			if at&15 == 0 && !time.Now().Before(end) || ctx.Err() != nil {
+				return nil
+			}
+			at++
+			return &n.requests[at%len(n.requests)]
+		})
+	})
+}
+
+// measure does something on several lanes at once, each of which says how many requests it made, and adds up.
+func measure(pid, lanes int, do func(i int) (int, error)) (r Rate, err error) {
+	before, err := raw.CPUOf(pid)
+	if err != nil {
+		return r, err
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards r.Requests and err
+	for i := range lanes {
+		wg.Go(func() {
+			n, e := do(i)
+			mu.Lock()
+			defer mu.Unlock()
+			r.Requests += n
+			err = errors.Join(err, e)
+		})
+	}
+	wg.Wait()
+	r.Took = time.Since(began)
+	if err != nil {
+		return r, err
+	}
+	after, err := raw.CPUOf(pid)
+	r.CPU = after - before
+	return r, err
+}
+
+// lane is a connection with the members that send over it.
+type lane struct {
+	client   *raw.Client
+	members  []*member
+	requests []request
+	leave    func(c *raw.Client, m *member) error
+}
+
+func (l Load) open(ctx context.Context, addr string, index int) (*lane, error) {
+	c, err := raw.Connect(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	n := &lane{client: c, leave: l.kind.leave}
+	for i := range l.InFlight {
+		group := fmt.Sprintf("group-%d-%d-%d", time.Now().UnixNano(), index, i)
+		if err := find(ctx, c, group); err != nil {
+			return n, err
+		}
+		m, err := l.kind.join(ctx, c, group, loadTopic, loadPartitions)
 		if err != nil {
-			return nil, err
+			return n, err
 		}
-		err = kerr.ErrorForCode(code(resp))
-		if !kerr.IsRetriable(err) || ctx.Err() != nil {
-			return resp, err
-		}
-		time.Sleep(20 * time.Millisecond)
+		n.members = append(n.members, m)
+		n.requests = append(n.requests, l.kind.request(m))
 	}
+	return n, nil
 }
 
-func find(ctx context.Context, c *raw.Client, group string) error {
-	req := kmsg.NewPtrFindCoordinatorRequest()
-	req.Version, req.CoordinatorKey = findVersion, group
-	_, err := insist(ctx, c, req, func(r kmsg.Response) int16 { return r.(*kmsg.FindCoordinatorResponse).ErrorCode })
-	return err
-}
-
-// join makes the connection the only member of its group.
-func join(ctx context.Context, c *raw.Client, m *member) error {
-	req := kmsg.NewPtrJoinGroupRequest()
-	req.Version, req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = joinVersion, m.group, "consumer", 45_000, 60_000
-	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255}}}
-	code := func(r kmsg.Response) int16 { return r.(*kmsg.JoinGroupResponse).ErrorCode }
-	for m.generation == 0 {
-		resp, err := insist(ctx, c, req, code)
-		if err != nil && code(resp) != kerr.MemberIDRequired.Code {
+func (n *lane) close() error {
+	defer n.client.Close()
+	for _, m := range n.members {
+		if err := n.leave(n.client, m); err != nil {
 			return err
 		}
-		req.MemberID = resp.(*kmsg.JoinGroupResponse).MemberID
-		m.id, m.generation = req.MemberID, max(resp.(*kmsg.JoinGroupResponse).Generation, 0)
 	}
-	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Version, sync.Group, sync.MemberID, sync.Generation = syncVersion, m.group, m.id, m.generation
-	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: m.id, MemberAssignment: []byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255}}}
-	_, err := insist(ctx, c, sync, func(r kmsg.Response) int16 { return r.(*kmsg.SyncGroupResponse).ErrorCode })
-	return err
+	return nil
 }
 
-func heartbeat(_ *options, m *member) (kmsg.Request, func(kmsg.Response) int16) {
-	req := kmsg.NewPtrHeartbeatRequest()
-	req.Version, req.Group, req.MemberID, req.Generation = heartbeatVersion, m.group, m.id, m.generation
-	return req, func(r kmsg.Response) int16 { return r.(*kmsg.HeartbeatResponse).ErrorCode }
-}
-
-func commit(o *options, m *member) (kmsg.Request, func(kmsg.Response) int16) {
-	return commitOf(o.topic, m, 0, o.offsets), commitCode
-}
-
-func commitCode(r kmsg.Response) int16 {
-	for _, t := range r.(*kmsg.OffsetCommitResponse).Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				return p.ErrorCode
-			}
+// pump sends requests until next has no more, so many of them in flight, and counts their answers. Each is written by itself,
+// as clients do.
+func pump(c *raw.Client, inFlight int, next func() *request) (answers int, err error) {
+	flying := make([]*request, 0, inFlight)
+	send := func() error {
+		r := next()
+		if r == nil {
+			return nil
+		}
+		flying = append(flying, r)
+		return c.Write(r.frame)
+	}
+	for range inFlight {
+		if err := send(); err != nil {
+			return 0, err
 		}
 	}
-	return 0
-}
-
-func commitOf(topic string, m *member, first, n int) *kmsg.OffsetCommitRequest {
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Version, req.Group, req.MemberID, req.Generation = commitVersion, m.group, m.id, m.generation
-	t := kmsg.NewOffsetCommitRequestTopic()
-	t.Topic = topic
-	for i := range n {
-		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.Metadata = int32(first+i), 1234567, new("")
-		t.Partitions = append(t.Partitions, p)
-	}
-	req.Topics = append(req.Topics, t)
-	return req
-}
-
-func fetch(o *options, m *member) (kmsg.Request, func(kmsg.Response) int16) {
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Version, req.Group = fetchVersion, m.group
-	t := kmsg.NewOffsetFetchRequestTopic()
-	t.Topic = o.topic
-	for i := range o.offsets {
-		t.Partitions = append(t.Partitions, int32(i))
-	}
-	req.Topics = append(req.Topics, t)
-	return req, func(r kmsg.Response) int16 { return r.(*kmsg.OffsetFetchResponse).ErrorCode }
-}
-
-// consumer is a member of a group of the new protocol, alone in it, once it has its partitions.
-func consumer(ctx context.Context, o *options, c *raw.Client, index int) (func() error, error) {
-	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Group = fmt.Sprintf("consumer-%d-%d", time.Now().UnixNano(), index)
-	req.RebalanceTimeoutMillis, req.SubscribedTopicNames = 60_000, []string{o.topic}
-	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-	if err := find(ctx, c, req.Group); err != nil {
-		return nil, err
-	}
-	code := func(r kmsg.Response) int16 { return r.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode }
-	for owns := false; !owns; {
-		got, err := insist(ctx, c, req, code)
+	for len(flying) > 0 {
+		response, err := c.ReadFrame()
 		if err != nil {
-			return nil, err
+			return answers, err
 		}
-		resp := got.(*kmsg.ConsumerGroupHeartbeatResponse)
-		req.MemberID, req.MemberEpoch = *resp.MemberID, resp.MemberEpoch
-		req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = -1, nil, nil
-		if a := resp.Assignment; a != nil && len(a.Topics) > 0 {
-			for _, t := range a.Topics {
-				req.Topics = append(req.Topics, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: t.TopicID, Partitions: t.Partitions})
-			}
-			owns = true
+		if err := flying[0].verify(response); err != nil {
+			return answers, err
+		}
+		answers++
+		flying = append(flying[:0], flying[1:]...)
+		if err := send(); err != nil {
+			return answers, err
 		}
 	}
-	if _, err := insist(ctx, c, req, code); err != nil { // it says what it owns, once
-		return nil, err
-	}
-	req.Topics = nil
-	return repeat(c, req, code), nil
-}
-
-// filled counts the groups that fill has begun with.
-var filled atomic.Int64
-
-// fill commits offsets of all partitions of the topic, for one group after the other.
-func fill(ctx context.Context, o *options, c *raw.Client, _ int) (func() error, error) {
-	if err := find(ctx, c, "filled-1"); err != nil {
-		return nil, err
-	}
-	return func() error {
-		n := filled.Add(1)
-		if n*100 > int64(o.total) {
-			return io.EOF
-		}
-		m := &member{group: fmt.Sprintf("filled-%d", n), generation: -1}
-		_, err := insist(ctx, c, commitOf(o.topic, m, 0, 100), commitCode)
-		return err
-	}, nil
+	return answers, nil
 }

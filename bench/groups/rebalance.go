@@ -1,12 +1,10 @@
-package main
+package groups
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,168 +13,222 @@ import (
 	"github.com/distributedmq/dmq/bench/raw"
 )
 
-// heartbeatEvery is how often members report; how soon they hear of a rebalance hangs on it.
-const heartbeatEvery = 500 * time.Millisecond
+// heartbeatInterval is how often members report: how soon they hear of a rebalance hangs on it.
+const heartbeatInterval = 500 * time.Millisecond
 
-// crowd is the members of one group that all come at the same time.
-type crowd struct {
-	o       *options
-	group   string
-	n       int
-	settled atomic.Int64 // members that have what they get in the end
-	done    chan struct{}
-	once    sync.Once
-	target  atomic.Int32 // the generation that all members are in, once it is known
+// Sizes are how many members the group of Rebalance has, one after the other.
+var Sizes = []int{1, 100, 1000}
+
+// The topic of Rebalance: each of 1, 100 and 1,000 members gets an equal share.
+const (
+	crowdTopic      = "crowd"
+	crowdPartitions = 1000
+)
+
+// Rebalanced is how long a group took to grow to its size.
+type Rebalanced struct {
+	Members   int
+	Took, CPU time.Duration // CPU of the broker
 }
 
-// settle counts members in or out; with all of them in, the rebalance is over.
-func (w *crowd) settle(by int64) {
-	if w.settled.Add(by) == int64(w.n) {
-		w.once.Do(func() { close(w.done) })
+// Rebalance lets a group of the classic protocol, or of that of KIP-848, grow to one size after the other. All new members of a
+// size come at once; it is over when each member was told what is its share in the end.
+func Rebalance(ctx context.Context, b Broker, protocol Protocol) ([]Rebalanced, error) {
+	if err := createTopic(ctx, b.Addr, crowdTopic, crowdPartitions); err != nil {
+		return nil, err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &crowd{group: fmt.Sprintf("%s-%d", protocol, time.Now().UnixNano()), shares: map[*raw.Client]int{}, fail: cancel}
+	var members sync.WaitGroup
+	defer members.Wait()
+	defer cancel(nil)
+	var all []Rebalanced
+	for _, size := range Sizes {
+		clients, err := connect(ctx, b.Addr, size-len(w.shares))
+		if err != nil {
+			return nil, err
+		}
+		if err := find(ctx, clients[0], w.group); err != nil {
+			return nil, err
+		}
+		before, err := raw.CPUOf(b.PID)
+		if err != nil {
+			return nil, err
+		}
+		began, settled := time.Now(), w.grow(clients)
+		for _, c := range clients {
+			members.Go(func() { w.belong(ctx, c, protocol) })
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		took := time.Since(began)
+		after, err := raw.CPUOf(b.PID)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Rebalanced{size, took, after - before})
+	}
+	return all, nil
 }
 
-// rebalance measures how long -conns members take, all together, from nothing to an assignment for each.
-func rebalance(ctx context.Context, o *options, out io.Writer, name string, member func(ctx context.Context, w *crowd, c *raw.Client) error) error {
-	clients := make([]*raw.Client, o.conns)
+// Protocol is that of a group.
+type Protocol string
+
+// The protocols of consumer groups.
+const (
+	Classic  Protocol = "classic"
+	Consumer Protocol = "consumer"
+)
+
+func connect(ctx context.Context, addr string, n int) ([]*raw.Client, error) {
+	clients := make([]*raw.Client, n)
 	for i := range clients {
-		c, err := raw.Connect(ctx, o.addr)
+		c, err := raw.Connect(ctx, addr)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		clients[i] = c
 	}
-	w := &crowd{o: o, group: fmt.Sprintf("%s-%d", name, time.Now().UnixNano()), n: o.conns, done: make(chan struct{})}
-	if err := find(ctx, clients[0], w.group); err != nil {
-		return err
-	}
-	before, err := raw.CPUOf(o.pid)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	errs := make(chan error, len(clients))
-	for _, c := range clients {
-		go func() { errs <- member(ctx, w, c) }()
-	}
-	select {
-	case <-w.done:
-	case err := <-errs:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	took := time.Since(start)
-	after, err := raw.CPUOf(o.pid)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s: %d members in %v", name, o.conns, took.Round(time.Millisecond))
-	if o.pid != 0 {
-		fmt.Fprintf(out, ", broker %v of CPU", after-before)
-	}
-	fmt.Fprintln(out)
-	return nil
+	return clients, nil
 }
 
-// joinClassic is a member of a classic group until the rebalance is over.
-func joinClassic(ctx context.Context, w *crowd, c *raw.Client) error {
-	req := kmsg.NewPtrJoinGroupRequest()
-	req.Version, req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = joinVersion, w.group, "consumer", 45_000, 60_000
-	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255}}}
+// crowd is the members of a group, each with a connection.
+type crowd struct {
+	group string
+	fail  func(error)
+
+	mu      sync.Mutex // guards the fields below
+	size    int
+	shares  map[*raw.Client]int // how many partitions each member has
+	content int                 // members whose share is what it is in the end
+	settled chan struct{}       // closed when all are content
+}
+
+// grow adds members. The channel is closed when each has its share.
+func (w *crowd) grow(clients []*raw.Client) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range clients {
+		w.shares[c] = 0
+	}
+	w.size, w.content, w.settled = len(w.shares), 0, make(chan struct{})
+	return w.settled
+}
+
+// has notes the share of a member.
+func (w *crowd) has(c *raw.Client, partitions int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	share := crowdPartitions / w.size
+	if w.shares[c] == share {
+		w.content--
+	}
+	if w.shares[c] = partitions; partitions == share {
+		w.content++
+	}
+	if w.content == w.size {
+		select {
+		case <-w.settled: // they were before
+		default:
+			close(w.settled)
+		}
+	}
+}
+
+// belong is a member until ctx ends.
+func (w *crowd) belong(ctx context.Context, c *raw.Client, protocol Protocol) {
+	stop := context.AfterFunc(ctx, c.Close)
+	defer stop()
+	be := w.classic
+	if protocol == Consumer {
+		be = w.consumer
+	}
+	if err := be(ctx, c); err != nil && ctx.Err() == nil {
+		w.fail(err)
+	}
+	c.Close()
+}
+
+// classic joins again and again.
+func (w *crowd) classic(ctx context.Context, c *raw.Client) error {
+	req := joinRequest(w.group, crowdTopic)
 	for {
 		got, err := c.Call(req)
 		if err != nil {
 			return err
 		}
-		joined := got.(*kmsg.JoinGroupResponse)
-		req.MemberID = joined.MemberID
-		switch err := kerr.ErrorForCode(joined.ErrorCode); {
-		case errors.Is(err, kerr.MemberIDRequired), errors.Is(err, kerr.RebalanceInProgress):
-			continue
+		resp := got.(*kmsg.JoinGroupResponse)
+		req.MemberID = resp.MemberID
+		switch err := kerr.ErrorForCode(resp.ErrorCode); {
+		case errors.Is(err, kerr.MemberIDRequired), errors.Is(err, kerr.RebalanceInProgress), kerr.IsRetriable(err):
 		case err != nil:
 			return err
-		}
-		if err := w.stayIn(ctx, c, joined); err != nil {
-			return err
-		}
-		select {
-		case <-w.done:
-			return nil
 		default:
+			err := w.generation(ctx, c, resp)
+			if !errors.Is(err, kerr.RebalanceInProgress) {
+				return err
+			}
+			w.has(c, 0) // it gives up everything before it joins again
 		}
 	}
 }
 
-// stayIn syncs and beats until the next rebalance.
-func (w *crowd) stayIn(ctx context.Context, c *raw.Client, joined *kmsg.JoinGroupResponse) error {
-	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Version, sync.Group, sync.MemberID, sync.Generation = syncVersion, w.group, joined.MemberID, joined.Generation
-	for _, m := range joined.Members {
-		sync.GroupAssignment = append(sync.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: m.MemberID, MemberAssignment: []byte{0, 0, 0, 0, 0, 0, 255, 255, 255, 255}})
+// generation is a member in a generation of a classic group, until there is another.
+func (w *crowd) generation(ctx context.Context, c *raw.Client, joined *kmsg.JoinGroupResponse) error {
+	m := &member{group: w.group, id: joined.MemberID, epoch: joined.Generation}
+	got, err := c.Call(syncRequest(m, crowdTopic, crowdPartitions, joined.Members))
+	if err != nil {
+		return err
 	}
-	if len(joined.Members) == w.n {
-		w.target.Store(joined.Generation)
+	synced := got.(*kmsg.SyncGroupResponse)
+	if err := kerr.ErrorForCode(synced.ErrorCode); err != nil {
+		return err
 	}
-	got, err := c.Call(sync)
-	if err != nil || got.(*kmsg.SyncGroupResponse).ErrorCode != 0 {
-		return err // whatever it is, joining again tells
+	a := kmsg.NewConsumerMemberAssignment()
+	if err := a.ReadFrom(synced.MemberAssignment); err != nil {
+		return err
 	}
-	if w.target.Load() == joined.Generation {
-		w.settle(1)
-	}
-	beat := kmsg.NewPtrHeartbeatRequest()
-	beat.Version, beat.Group, beat.MemberID, beat.Generation = heartbeatVersion, w.group, joined.MemberID, joined.Generation
-	for ctx.Err() == nil {
-		select {
-		case <-w.done:
-			return nil
-		case <-time.After(heartbeatEvery):
-		}
-		got, err := c.Call(beat)
-		if err != nil || got.(*kmsg.HeartbeatResponse).ErrorCode != 0 {
+	w.has(c, len(a.Topics[0].Partitions))
+	for {
+		if err := pause(ctx); err != nil {
 			return err
 		}
-	}
-	return ctx.Err()
-}
-
-// joinConsumer is a member of a consumer group until each has a partition. The topic has as many as there are members.
-func joinConsumer(ctx context.Context, w *crowd, c *raw.Client) error {
-	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Group, req.RebalanceTimeoutMillis, req.SubscribedTopicNames = w.group, 60_000, []string{w.o.topic}
-	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-	settled := false
-	for ctx.Err() == nil {
-		got, err := c.Call(req)
+		got, err := c.Call(heartbeatOf(m))
 		if err != nil {
 			return err
 		}
-		resp := got.(*kmsg.ConsumerGroupHeartbeatResponse)
-		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		if err := kerr.ErrorForCode(heartbeatCode(got.(*kmsg.HeartbeatResponse))); err != nil {
 			return err
 		}
-		req.MemberID, req.MemberEpoch = *resp.MemberID, resp.MemberEpoch
-		req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = -1, nil, nil
-		pause := heartbeatEvery
-		if a := resp.Assignment; a != nil {
-			req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-			owns := 0
-			for _, t := range a.Topics {
-				owns += len(t.Partitions)
-				req.Topics = append(req.Topics, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: t.TopicID, Partitions: t.Partitions})
-			}
-			if (owns == 1) != settled {
-				settled = owns == 1
-				w.settle(map[bool]int64{true: 1, false: -1}[settled])
-			}
-			pause = 0 // as consumers do, it says at once what it has given up
+	}
+}
+
+// consumer reports, at once when its assignment has changed.
+func (w *crowd) consumer(ctx context.Context, c *raw.Client) error {
+	req := subscribe(w.group, fmt.Sprintf("member-%p", c), crowdTopic)
+	for {
+		resp, err := insist(ctx, c, req, consumerCode)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-w.done:
-			return nil
-		case <-time.After(pause):
+		if n, changed := report(req, resp); changed {
+			w.has(c, n)
+			continue
+		}
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
-	return ctx.Err()
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(heartbeatInterval):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -48,23 +48,37 @@ func (c *Client) Write(frame []byte) error {
 
 // Read reads the next response.
 func (c *Client) Read(resp kmsg.Response) (kmsg.Response, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(c.br, size[:]); err != nil {
+	b, err := c.ReadFrame()
+	if err != nil {
 		return nil, err
 	}
-	n := int(binary.BigEndian.Uint32(size[:]))
+	return resp, Decode(b, resp)
+}
+
+// ReadFrame reads the next response as it is, without its length. It is valid until the next read.
+func (c *Client) ReadFrame() ([]byte, error) {
+	size, err := c.br.Peek(4)
+	if err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint32(size))
+	if _, err := c.br.Discard(4); err != nil {
+		return nil, err
+	}
 	if n > cap(c.buf) {
 		c.buf = make([]byte, n)
 	}
-	b := c.buf[:n]
-	if _, err := io.ReadFull(c.br, b); err != nil {
-		return nil, err
-	}
-	b = b[4:]
+	_, err = io.ReadFull(c.br, c.buf[:n])
+	return c.buf[:n], err
+}
+
+// Decode decodes a frame that was read.
+func Decode(frame []byte, resp kmsg.Response) error {
+	b := frame[4:]
 	if resp.IsFlexible() && resp.Key() != 18 {
 		b = b[1:]
 	}
-	return resp, resp.ReadFrom(b)
+	return resp.ReadFrom(b)
 }
 
 // Frame encodes a request with its length.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -20,7 +21,11 @@ type Options struct {
 	Advertised  string            // advertised host; empty is 127.0.0.1
 	Unformatted bool              // leave DataDir as it is instead of laying a formatted one there
 	Heap        string            // of the JVM; empty is 512m
+	JVM         []string          // flags of the JVM; nil are those that start it fast
 }
+
+// ServerJVM are the flags that Kafka's own start script gives the JVM, for those who measure.
+var ServerJVM = []string{"-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"}
 
 func (o *Options) ports() (client, controller, admin int, err error) {
 	client = o.Port
@@ -45,6 +50,9 @@ func (o *Options) prepare() error {
 	}
 	if o.Heap == "" {
 		o.Heap = "512m"
+	}
+	if o.JVM == nil {
+		o.JVM = []string{"-Xmx" + o.Heap, "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"}
 	}
 	return os.MkdirAll(o.Dir, 0o755)
 }
@@ -111,9 +119,8 @@ func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b.command = func() *exec.Cmd {
-		return exec.Command("java", "-Xmx"+o.Heap, "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-			"-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-			"-cp", h.BrokerClasspath(), "kafka.Kafka", conf)
+		return exec.Command("java", append(slices.Clone(o.JVM), "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+			"-cp", h.BrokerClasspath(), "kafka.Kafka", conf)...)
 	}
 	return b, b.start(ctx)
 }

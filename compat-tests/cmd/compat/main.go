@@ -16,6 +16,7 @@
 //	compat datadir          data directories between Kafka and dmq
 //	compat groupdata        records of every kind of group, beside Kafka's
 //	compat storm            groups whose members come and go while the broker is killed
+//	compat bench-groups     what groups cost, on dmq and on Kafka
 //	compat kill, powercut   crashes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "kill": runKill, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "kill": runKill, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

@@ -417,9 +417,9 @@ func TestDecompress_LZ4BlocksTakeWhatTheyHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	want := make([]byte, 16<<10)
-	for i := range want {
-		want[i] = byte('a' + rnd.IntN(16))
+	var want []byte
+	for len(want) < 16<<10 {
+		want = fmt.Appendf(want, `{"number": %d}, `, rnd.Int64())
 	}
 	if _, err := w.Write(want); err != nil {
 		t.Fatal(err)

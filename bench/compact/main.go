@@ -112,7 +112,7 @@ func (o *options) round(ctx context.Context, s shape, round int) (r result, err 
 	topic := fmt.Sprintf("compact-%d-%s-%d-%d-%d", s.size, s.codec, s.keep, round, os.Getpid())
 	hold, allow := "1", "0.01"
 	_, err = admin.CreateTopic(ctx, 1, 1, map[string]*string{
-		"cleanup.policy": new("compact"), "segment.bytes": new("16777216"), "min.cleanable.dirty.ratio": &hold,
+		"cleanup.policy": new("compact"), "segment.bytes": new("4194304"), "min.cleanable.dirty.ratio": &hold,
 	}, topic)
 	if err != nil {
 		return r, err
@@ -161,17 +161,18 @@ func codec(name string) kgo.CompressionCodec {
 	}
 }
 
-// fill writes the keys in random order. Half of each value is random, so that it compresses about as JSON does.
+// fill writes the keys in random order, with values like JSON.
 func (o *options) fill(ctx context.Context, cl *kgo.Client, topic string, s shape) error {
 	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same data each time
 	count := int(o.bytes) / s.size
 	keys := max(1, count*s.keep/100)
 	errs := make(chan error, 1)
 	for _, n := range rnd.Perm(count) {
-		value := make([]byte, s.size-30)
-		for i := 0; i < len(value); i += 2 {
-			value[i] = byte('a' + rnd.IntN(16))
+		value := make([]byte, 0, s.size)
+		for len(value) < s.size-30 {
+			value = fmt.Appendf(value, `{"order":%08d,"state":"paid"},`, rnd.IntN(1e8))
 		}
+		value = value[:s.size-30]
 		r := &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "user-%016d", n%keys), Value: value}
 		cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			if err != nil {

@@ -85,15 +85,13 @@ func fillForBench(b *testing.B, dir string, size int, codec compress.Codec, keep
 	count := benchBytes / size
 	order := rnd.Perm(count)
 	keys := max(1, count*keep/100)
-	value := make([]byte, size-30)
 	bld := records.NewBuilder(records.BuilderOptions{Codec: codec})
 	for i, n := range order {
-		for j := range value { // half of it is random: that is about what compresses like JSON
-			if j%2 == 0 {
-				value[j] = byte('a' + rnd.IntN(16))
-			}
+		value := make([]byte, 0, size)
+		for len(value) < size-30 {
+			value = fmt.Appendf(value, `{"order":%08d,"state":"paid"},`, rnd.IntN(1e8))
 		}
-		bld.Append(1000, fmt.Appendf(nil, "user-%016d", n%keys), value)
+		bld.Append(1000, fmt.Appendf(nil, "user-%016d", n%keys), value[:size-30])
 		if bld.Size() < 16<<10 && i < count-1 {
 			continue
 		}

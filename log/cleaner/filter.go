@@ -24,14 +24,16 @@ type filter struct {
 	highWater  int64
 	keepLegacy bool // tombstones of older formats in the current segment are not due
 
-	editor  records.Editor
-	expired bool // tombstones of the current batch are due
-	stats   *Result
+	editor    records.Editor
+	expired   bool // tombstones of the current batch are due
+	unchanged bool // the current batch stays as it is
+	stats     *Result
 }
 
 // apply appends to dst what stays of a batch, all of whose bytes are in b.Head. Of an abort marker that stays because of its
 // transaction's records that transaction is returned.
 func (f *filter) apply(dst []byte, b *segment.Batch) (out []byte, aborted *segment.AbortedTxn, err error) {
+	f.unchanged = false
 	if b.Magic < records.Magic {
 		out, err = f.legacy(dst, b)
 		return out, nil, err
@@ -58,7 +60,7 @@ func (f *filter) data(dst []byte, b records.Batch) ([]byte, error) {
 	if b.BaseOffset() > f.cleanUpTo {
 		f.stats.RecordsRead += int64(b.RecordCount())
 		f.stats.RecordsWritten += int64(b.RecordCount())
-		return append(dst, b...), nil
+		return f.whole(dst, b), nil
 	}
 	f.expired = b.HasDeleteHorizon() && f.nowMs >= b.BaseTimestamp()
 	kept, err := f.editor.Scan(b, maxDecompressed, f.retain)
@@ -74,35 +76,45 @@ func (f *filter) data(dst []byte, b records.Batch) ([]byte, error) {
 	case kept.Records == 0:
 		return f.empty(dst, b), nil
 	case kept.All && horizon == records.NoTimestamp:
-		return append(dst, b...), nil
+		return f.whole(dst, b), nil
 	default:
 		return f.editor.AppendTo(dst, horizon)
 	}
 }
 
-// retain decides about one record.
-func (f *filter) retain(offset int64, key []byte, tombstone bool) bool {
-	f.stats.RecordsRead++
-	switch {
-	case offset > f.cleanUpTo:
-		return true
-	case key == nil:
-		f.stats.RecordsInvalid++
-		return false
-	case offset < f.keys.get(key):
-		return false
-	default:
-		return !tombstone || !f.expired
+// retain decides about records of the current batch.
+func (f *filter) retain(group []records.Keyed) {
+	f.stats.RecordsRead += int64(len(group))
+	located := f.keys.locate(group)
+	for i := range group {
+		r := &group[i]
+		switch {
+		case r.Offset > f.cleanUpTo:
+			r.Keep = true
+		case r.Key == nil:
+			f.stats.RecordsInvalid++
+		default:
+			r.Keep = r.Offset >= f.keys.get(&located[i]) && (!r.Tombstone || !f.expired)
+		}
+	}
+}
+
+func retainAll(group []records.Keyed) {
+	for i := range group {
+		group[i].Keep = true
 	}
 }
 
 // empty appends a batch without its records where its header is still needed: the state of a producer rests on it, or the
 // high watermark stands right behind it.
 func (f *filter) empty(dst []byte, b records.Batch) []byte {
-	if f.isLast(b) || b.NextOffset() == f.highWater {
-		return b.AppendEmpty(dst)
+	if !f.isLast(b) && b.NextOffset() != f.highWater {
+		return dst
 	}
-	return dst
+	if b.RecordCount() == 0 {
+		return f.whole(dst, b)
+	}
+	return b.AppendEmpty(dst)
 }
 
 // isLast reports whether the state of b's producer rests on it. A marker does so where no data batch is known.
@@ -129,7 +141,7 @@ func (f *filter) control(dst []byte, b records.Batch, spent bool) ([]byte, error
 	case b.RecordCount() == 0, spent && b.HasDeleteHorizon() && b.BaseTimestamp() <= f.nowMs && !f.isLast(b):
 		return f.empty(dst, b), nil
 	case spent && !b.HasDeleteHorizon() && b.LastOffset() <= f.cleanUpTo:
-		kept, err := f.editor.Scan(b, maxDecompressed, func(int64, []byte, bool) bool { return true })
+		kept, err := f.editor.Scan(b, maxDecompressed, retainAll)
 		if err != nil {
 			return dst, err
 		}
@@ -137,7 +149,13 @@ func (f *filter) control(dst []byte, b records.Batch, spent bool) ([]byte, error
 		return f.editor.AppendTo(dst, f.horizonMs)
 	}
 	f.stats.RecordsWritten += int64(b.RecordCount())
-	return append(dst, b...), nil
+	return f.whole(dst, b), nil
+}
+
+// whole appends a batch that stays as it is.
+func (f *filter) whole(dst []byte, b records.Batch) []byte {
+	f.unchanged = true
+	return append(dst, b...)
 }
 
 // legacy appends what stays of a message of an older format, as a batch of the current one, which is what Kafka's cleaner does

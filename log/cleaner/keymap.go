@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"unsafe"
+
+	"github.com/distributedmq/dmq/protocol/records"
 )
 
 // keyMap holds the newest offset of each key of the dirty part of a log. Keys are not kept but 128 bits of hash: two different
@@ -13,14 +15,23 @@ import (
 // times faster than MD5.
 //
 // Open addressing with linear probing. The slots are spread over shards that grow one by one, so that memory follows the number
-// of keys, and growing needs little more than what it ends with.
+// of keys, and growing needs little more than what it ends with. Looking a key up mostly is waiting for memory: locate does so
+// for many keys at once.
 type keyMap struct {
 	seed1, seed2 maphash.Seed
 	shards       []shard
 	shift        int // hash bits that do not choose the shard
 	mostSlots    int // of a shard
 	mostEntries  int // of a full shard
-	loadFactor   float64
+
+	located []located // of the last locate
+	touched int64     // keeps the compiler from leaving the touching out
+}
+
+// located is where a key belongs.
+type located struct {
+	shard        *shard
+	hash1, hash2 uint64
 }
 
 type shard struct {
@@ -50,22 +61,35 @@ func newKeyMap(bytes int64, loadFactor float64) *keyMap {
 	}
 	m := &keyMap{
 		seed1: maphash.MakeSeed(), seed2: maphash.MakeSeed(), shards: make([]shard, shards), shift: 64 - bits.TrailingZeros(uint(shards)),
-		mostSlots: slots / shards, loadFactor: loadFactor,
+		mostSlots: slots / shards,
 	}
 	m.mostEntries = max(1, min(int(float64(m.mostSlots)*loadFactor), m.mostSlots-1)) // one is free, where probing ends
 	return m
 }
 
-// locate returns the shard of a key and its hash.
-func (m *keyMap) locate(key []byte) (s *shard, hash1, hash2 uint64) {
-	hash1, hash2 = maphash.Bytes(m.seed1, key), maphash.Bytes(m.seed2, key)
-	return &m.shards[hash1>>m.shift], hash1, hash2
+// locate finds out where the keys of a group belong, and has the processor fetch all those places. The result is good until
+// the next call.
+func (m *keyMap) locate(group []records.Keyed) []located {
+	m.located = m.located[:0]
+	for i := range group {
+		hash1, hash2 := maphash.Bytes(m.seed1, group[i].Key), maphash.Bytes(m.seed2, group[i].Key)
+		m.located = append(m.located, located{&m.shards[hash1>>m.shift], hash1, hash2})
+	}
+	touched := int64(0)
+	for i := range m.located {
+		l := &m.located[i]
+		if n := uint64(len(l.shard.slots)); n > 0 {
+			touched += l.shard.slots[first(l.hash2, n)].next
+		}
+	}
+	m.touched = touched
+	return m.located
 }
 
 // put notes that a key's newest record is at offset. It reports whether there was room.
-func (m *keyMap) put(key []byte, offset int64) bool {
-	s, hash1, hash2 := m.locate(key)
-	at := s.find(hash1, hash2)
+func (m *keyMap) put(l *located, offset int64) bool {
+	s := l.shard
+	at := s.find(l.hash1, l.hash2)
 	if at >= 0 && s.slots[at].next != 0 {
 		s.slots[at].next = offset + 1
 		return true
@@ -75,20 +99,25 @@ func (m *keyMap) put(key []byte, offset int64) bool {
 	}
 	if len(s.slots) < m.mostSlots && float64(s.entries+1) > growAt*float64(len(s.slots)) {
 		s.grow(min(m.mostSlots, max(leastSlots, 2*len(s.slots))))
-		at = s.find(hash1, hash2)
+		at = s.find(l.hash1, l.hash2)
 	}
-	s.slots[at] = slot{hash1, hash2, offset + 1}
+	s.slots[at] = slot{l.hash1, l.hash2, offset + 1}
 	s.entries++
 	return true
 }
 
 // get returns the offset of a key's newest record; -1 when there is none.
-func (m *keyMap) get(key []byte) int64 {
-	s, hash1, hash2 := m.locate(key)
-	if at := s.find(hash1, hash2); at >= 0 {
-		return s.slots[at].next - 1
+func (m *keyMap) get(l *located) int64 {
+	if at := l.shard.find(l.hash1, l.hash2); at >= 0 {
+		return l.shard.slots[at].next - 1
 	}
 	return -1
+}
+
+// first is the slot of n in which a hash is looked for first. The shard was chosen by the other half of the hash.
+func first(hash2, n uint64) uint64 {
+	high, _ := bits.Mul64(hash2, n)
+	return high
 }
 
 // find returns the slot of a hash, or the free one where it belongs; -1 when the shard has no slots yet.
@@ -97,8 +126,7 @@ func (s *shard) find(hash1, hash2 uint64) int {
 	if n == 0 {
 		return -1
 	}
-	high, _ := bits.Mul64(hash2, n) // hash1 chose the shard
-	for i := high; ; i++ {
+	for i := first(hash2, n); ; i++ {
 		if i == n {
 			i = 0
 		}

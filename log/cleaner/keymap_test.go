@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/distributedmq/dmq/protocol/records"
 )
 
 func TestKeyMap_IsAMap(t *testing.T) {
@@ -15,7 +17,7 @@ func TestKeyMap_IsAMap(t *testing.T) {
 			for offset := range int64(20_000) {
 				key := fmt.Sprintf("key-%d", rnd.IntN(15_000))
 				_, known := model[key]
-				put := m.put([]byte(key), offset)
+				put := m.putKey([]byte(key), offset)
 				if known && !put {
 					t.Fatalf("%s was in the map and could not be put again", key)
 				}
@@ -35,7 +37,7 @@ func TestKeyMap_IsAMap(t *testing.T) {
 				if !known {
 					want = -1
 				}
-				if got := m.get([]byte(key)); got != want {
+				if got := m.getKey([]byte(key)); got != want {
 					t.Fatalf("%s is at %d, want %d", key, got, want)
 				}
 			}
@@ -51,7 +53,7 @@ func TestKeyMap_TakesAsManyKeysAsKafkas(t *testing.T) {
 	const bytes = 4 << 20
 	m := newKeyMap(bytes, 0.9)
 	n := 0
-	for ; m.put(binary.BigEndian.AppendUint64(nil, uint64(n)), int64(n)); n++ {
+	for ; m.putKey(binary.BigEndian.AppendUint64(nil, uint64(n)), int64(n)); n++ {
 	}
 	if kafka := bytes / 24 * 9 / 10; float64(n) < 0.95*float64(kafka) || n > kafka {
 		t.Errorf("the map is full with %d keys, Kafka's with %d", n, kafka)
@@ -67,7 +69,7 @@ func TestKeyMap_MemoryFollowsTheKeys(t *testing.T) {
 		m := newKeyMap(DefaultConfig().KeyBytes, DefaultConfig().LoadFactor)
 		for n := range keys {
 			for range 2 {
-				m.put(binary.BigEndian.AppendUint64(nil, uint64(n)), int64(n))
+				m.putKey(binary.BigEndian.AppendUint64(nil, uint64(n)), int64(n))
 			}
 		}
 		if most := mostShards*leastSlots*slotSize + int64(keys)*3*slotSize; m.bytes() > most {
@@ -79,8 +81,8 @@ func TestKeyMap_MemoryFollowsTheKeys(t *testing.T) {
 func TestKeyMap_DoesNotAllocateForKeysItHas(t *testing.T) {
 	m := newKeyMap(1<<20, 0.9)
 	key := []byte("a key of some length")
-	m.put(key, 1)
-	if n := testing.AllocsPerRun(100, func() { m.put(key, 2); m.get(key) }); n > 0 {
+	m.putKey(key, 1)
+	if n := testing.AllocsPerRun(100, func() { m.putKey(key, 2); m.getKey(key) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -89,13 +91,28 @@ func BenchmarkKeyMap(b *testing.B) {
 	for _, keys := range []int{1000, 1_000_000} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
 			m := newKeyMap(128<<20, 0.9)
-			key := []byte("key-0123456789abcdef")
-			n := 0
-			for b.Loop() {
-				binary.BigEndian.PutUint64(key[4:], uint64(n*7919%keys))
-				m.put(key, int64(n))
-				n++
+			group := make([]records.Keyed, 32)
+			for i := range group {
+				group[i].Key = []byte("key-0123456789abcdef")
 			}
+			n := 0
+			for b.Loop() { // one iteration is one group
+				for i := range group {
+					binary.BigEndian.PutUint64(group[i].Key[4:], uint64(n*7919%keys))
+					n++
+				}
+				located := m.locate(group)
+				for i := range located {
+					m.put(&located[i], int64(n))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/key")
 		})
 	}
 }
+
+func (m *keyMap) putKey(key []byte, offset int64) bool {
+	return m.put(&m.locate([]records.Keyed{{Key: key}})[0], offset)
+}
+
+func (m *keyMap) getKey(key []byte) int64 { return m.get(&m.locate([]records.Keyed{{Key: key}})[0]) }

@@ -71,7 +71,7 @@ func Compact(ctx context.Context, l *commitlog.Log, r Range, limits Limits, now 
 	}
 	limits.IOBytes = max(limits.IOBytes, least)
 	p := &pass{log: l, hold: hold, r: r, limits: limits, now: now, scanner: segment.NewVerifyingScanner(limits.IOBytes)}
-	p.out = output{hold: hold, limit: limits.IOBytes}
+	p.out = output{hold: hold, limit: limits.IOBytes, pause: p.pause}
 	began := time.Now()
 	err = p.run(ctx)
 	p.result.Duration = time.Since(began)
@@ -154,14 +154,16 @@ func (p *pass) collectKeysOf(ctx context.Context, s *segment.Segment, next int64
 	if err != nil {
 		return false, p.readFailed(err)
 	}
-	collect := func(offset int64, key []byte, _ bool) bool { //nolint:unparam // Scan asks what to keep: nothing
-		if full || key == nil || offset < p.r.FirstDirty {
-			return false
+	collect := func(group []records.Keyed) {
+		located := p.filter.keys.locate(group)
+		for i, r := range group {
+			if full || r.Key == nil || r.Offset < p.r.FirstDirty {
+				continue
+			}
+			if full = !p.filter.keys.put(&located[i], r.Offset); !full {
+				p.filter.cleanUpTo = r.Offset
+			}
 		}
-		if full = !p.filter.keys.put(key, offset); !full {
-			p.filter.cleanUpTo = offset
-		}
-		return false
 	}
 	err = p.walk(ctx, s, position, next, &p.result.KeyBytesRead, func(b *segment.Batch) (bool, error) {
 		if err := p.collectKeysOfBatch(b, txns, collect); err != nil || full {
@@ -173,7 +175,7 @@ func (p *pass) collectKeysOf(ctx context.Context, s *segment.Segment, next int64
 	return full, err
 }
 
-func (p *pass) collectKeysOfBatch(b *segment.Batch, txns *transactions, collect func(int64, []byte, bool) bool) error {
+func (p *pass) collectKeysOfBatch(b *segment.Batch, txns *transactions, collect func([]records.Keyed)) error {
 	if b.Magic < records.Magic {
 		_, err := p.filter.editor.ScanLegacy(records.Legacy(b.Head), maxDecompressed, collect)
 		return err
@@ -226,92 +228,6 @@ func (p *pass) legacyHorizon(list []*segment.Segment, cfg *commitlog.Config) (ti
 		horizon = modified.Add(-milliseconds(cfg.DeleteRetentionMs))
 	}
 	return horizon, nil
-}
-
-// compactGroup makes one segment of old, which end at end, and puts it in their place.
-func (p *pass) compactGroup(ctx context.Context, old []*segment.Segment, end int64, legacyHorizon time.Time) error {
-	if err := p.out.begin(old[0].BaseOffset()); err != nil {
-		return p.hold.Fail(err)
-	}
-	err := p.rewrite(ctx, old, end, legacyHorizon)
-	if err == nil {
-		err = p.hold.Replace(p.out.segment, old)
-	}
-	if err == nil {
-		return nil
-	}
-	return errors.Join(err, p.hold.Discard(p.out.segment))
-}
-
-// rewrite fills the new segment.
-func (p *pass) rewrite(ctx context.Context, old []*segment.Segment, end int64, legacyHorizon time.Time) error {
-	var modified time.Time
-	var last segment.Batch // that was read
-	for i, s := range old {
-		next := end
-		if i+1 < len(old) {
-			next = old[i+1].BaseOffset()
-		}
-		var err error
-		if modified, err = s.ModTime(); err != nil {
-			return p.readFailed(err)
-		}
-		p.filter.keepLegacy = modified.After(legacyHorizon)
-		if err := p.rewriteSegment(ctx, s, next, &last); err != nil {
-			return err
-		}
-	}
-	p.reachInto(old[len(old)-1], &last)
-	if err := p.out.flush(ctx, p.limits.Pause); err != nil {
-		return err
-	}
-	p.result.BytesWritten += p.out.segment.Size()
-	if err := p.out.segment.Seal(modified); err != nil {
-		return p.hold.Fail(err)
-	}
-	return nil
-}
-
-func (p *pass) rewriteSegment(ctx context.Context, s *segment.Segment, next int64, last *segment.Batch) error {
-	aborted, err := p.hold.AbortedTxns(s.BaseOffset(), next)
-	if err != nil {
-		return p.readFailed(err)
-	}
-	p.filter.txns.expect(aborted)
-	return p.walk(ctx, s, 0, next, &p.result.BytesRead, func(b *segment.Batch) (bool, error) {
-		start := len(p.out.buf)
-		var kept *segment.AbortedTxn
-		var err error
-		if p.out.buf, kept, err = p.filter.apply(p.out.buf, b); err != nil {
-			return false, err
-		}
-		p.out.add(start)
-		if kept != nil {
-			if err := p.out.segment.AppendAborted(*kept); err != nil {
-				return false, p.hold.Fail(err)
-			}
-		}
-		last.LastOffset, last.LeaderEpoch, last.Size = b.LastOffset, b.LeaderEpoch, b.Size
-		if len(p.out.buf) < p.out.limit {
-			return true, nil
-		}
-		return true, p.out.flush(ctx, p.limits.Pause)
-	})
-}
-
-// reachInto makes the new segment end behind the beginning of the last of the old ones, as Replace wants it, where nothing of
-// that one stays. last is the last batch that was read.
-func (p *pass) reachInto(old *segment.Segment, last *segment.Batch) {
-	if p.out.next > old.BaseOffset() {
-		return
-	}
-	offset, leaderEpoch := old.BaseOffset(), records.NoLeaderEpoch
-	if last.Size > 0 && last.LastOffset >= offset {
-		offset, leaderEpoch = last.LastOffset, last.LeaderEpoch
-	}
-	start := len(p.out.buf)
-	p.out.buf = records.AppendGap(p.out.buf, offset, leaderEpoch)
-	p.out.add(start)
 }
 
 // walk calls fn for the batches of a segment from position on, all their bytes in Head, until fn returns false. Every batch

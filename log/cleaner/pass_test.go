@@ -519,3 +519,40 @@ func TestCompact_TimesAreFoundBehindEmptyBatches(t *testing.T) {
 		t.Errorf("the largest timestamp is %d at %d, %v, %v", ts, offset, found, err)
 	}
 }
+
+// A segment of which everything stays is not written again; one that changes late is copied up to there.
+func TestCompact_WritesOnlyWhatChanges(t *testing.T) {
+	l := newLog(t, func(o *commitlog.Options) { o.Config.SegmentBytes = 450 }) // none are merged
+	filler := strings.Repeat("x", 200)
+	l.put(t, "a="+filler)
+	l.putWith(t, txn(7, 0), "t=aborted")
+	l.roll(t)
+	l.end(t, 7, false)
+	l.put(t, "b="+filler)
+	l.put(t, "c=1")
+	l.roll(t)
+	l.put(t, "d="+filler, "e=1")
+	l.roll(t)
+	l.put(t, "c=2", "f="+filler)
+	l.roll(t)
+	l.putWith(t, idempotent(7, 1), "g=1")
+	before := l.Segments()
+	res := l.clean(t, at(5000))
+	after := l.Segments()
+	if after[0] == before[0] || after[1] == before[1] || after[2] != before[2] || after[3] != before[3] {
+		t.Errorf("segments changed: %v, %v, %v, %v; want the first two", after[0] != before[0], after[1] != before[1], after[2] != before[2], after[3] != before[3])
+	}
+	if written := after[0].Size() + after[1].Size(); res.BytesWritten != written {
+		t.Errorf("%d bytes were written, want %d", res.BytesWritten, written)
+	}
+	want(t, l.batches(t), "[0,0] 1", "[2,2] 1 p7/-1 control", "[3,3] 1", "[5,6] 2", "[7,8] 2", "[9,9] 1 p7/1")
+	aborted, err := l.AbortedTxns(0, l.LogEndOffset())
+	if err != nil || len(aborted) != 1 {
+		t.Errorf("aborted transactions %v, %v: the entry of a marker before the first change is to be kept", aborted, err)
+	}
+	offset, _, _, found, err := l.OffsetForTimestamp(0)
+	if err != nil || !found || offset != 0 {
+		t.Errorf("time 0 is found at %d, %v, %v", offset, found, err)
+	}
+	want(t, l.reopen(t).batches(t), l.batches(t)...)
+}

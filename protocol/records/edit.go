@@ -19,7 +19,24 @@ type Editor struct {
 	runs    []run  // kept records that follow each other
 	kept    Kept
 	largest int64 // timestamp of the kept records
+
+	group []Keyed // what decide is asked about next
 }
+
+// Keyed is a record as compaction sees it.
+type Keyed struct {
+	Offset    int64
+	Key       []byte // nil: the record has none
+	Tombstone bool   // the record has no value
+	Keep      bool   // whether the record stays: for who decides to set
+
+	timestamp  int64
+	start, end int // in the payload
+}
+
+// groupSize is how many records are decided about at once: enough for who looks their keys up in a large table to wait for
+// memory once for all of them.
+const groupSize = 32
 
 // run is a range of positions in the payload.
 type run struct{ start, end int }
@@ -34,10 +51,10 @@ type Kept struct {
 // errEdited says that AppendTo was asked to write nothing. Empty batches are AppendEmpty's.
 var errEdited = errors.New("none of the batch's records are kept")
 
-// Scan asks keep for each record of a batch in order. A compressed batch is decompressed first, to at most limit bytes
-// (compress.ErrTooLarge). key is nil for a record without, and good during the call only; b must not change before AppendTo.
-// Malformed records are an *errcode.Error of KindInvalidRecord. The CRC is not looked at.
-func (e *Editor) Scan(b Batch, limit int, keep func(offset int64, key []byte, tombstone bool) bool) (Kept, error) {
+// Scan shows the records of a batch to decide, in order, a few at a time, which sets Keep of those that stay. A compressed
+// batch is decompressed first, to at most limit bytes (compress.ErrTooLarge). Keys are good during the call only; b must not
+// change before AppendTo. Malformed records are an *errcode.Error of KindInvalidRecord. The CRC is not looked at.
+func (e *Editor) Scan(b Batch, limit int, decide func(group []Keyed)) (Kept, error) {
 	e.begin(b)
 	count := b.RecordCount()
 	if count <= 0 {
@@ -65,47 +82,56 @@ func (e *Editor) Scan(b Batch, limit int, keep func(offset int64, key []byte, to
 				return Kept{}, err
 			}
 		}
-		if keep(base+int64(f.offsetDelta), slice(e.payload, f.keyAt, f.keySize), f.valueSize < 0) {
-			e.keep(at, next, clock.of(f.timestampDelta), f.valueSize < 0)
-		} else {
-			e.kept.All = false
+		e.group = append(e.group, Keyed{
+			Offset: base + int64(f.offsetDelta), Key: slice(e.payload, f.keyAt, f.keySize), Tombstone: f.valueSize < 0,
+			timestamp: clock.of(f.timestampDelta), start: at, end: next,
+		})
+		if len(e.group) == groupSize {
+			e.settle(decide)
 		}
 		at = next
 	}
 	if at != len(e.payload) {
 		return Kept{}, errRecordsLeft
 	}
+	e.settle(decide)
 	return e.kept, nil
+}
+
+// settle has the records of the group decided about.
+func (e *Editor) settle(decide func(group []Keyed)) {
+	decide(e.group)
+	for i := range e.group {
+		r := &e.group[i]
+		if !r.Keep {
+			e.kept.All = false
+			continue
+		}
+		if n := len(e.runs); n > 0 && e.runs[n-1].end == r.start {
+			e.runs[n-1].end = r.end
+		} else {
+			e.runs = append(e.runs, run{r.start, r.end})
+		}
+		e.kept.Records++
+		e.kept.Tombstones = e.kept.Tombstones || r.Tombstone
+		e.largest = max(e.largest, r.timestamp)
+	}
+	e.group = e.group[:0]
 }
 
 func (e *Editor) begin(b Batch) {
 	copy(e.head[:], b)
-	e.payload, e.runs = nil, e.runs[:0]
+	e.payload, e.runs, e.group = nil, e.runs[:0], e.group[:0]
 	e.kept, e.largest = Kept{All: true}, NoTimestamp
-}
-
-func (e *Editor) keep(start, end int, ts int64, tombstone bool) {
-	if n := len(e.runs); n > 0 && e.runs[n-1].end == start {
-		e.runs[n-1].end = end
-	} else {
-		e.runs = append(e.runs, run{start, end})
-	}
-	e.kept.Records++
-	e.kept.Tombstones = e.kept.Tombstones || tombstone
-	e.largest = max(e.largest, ts)
 }
 
 // ScanLegacy is Scan for a message of an older format. AppendTo then writes a batch of magic 2, as Kafka's cleaner does: its
 // offsets begin and end with those of the kept records, the codec stays, and messages of magic 0 get no timestamp.
-func (e *Editor) ScanLegacy(m Legacy, limit int, keep func(offset int64, key []byte, tombstone bool) bool) (Kept, error) {
+func (e *Editor) ScanLegacy(m Legacy, limit int, decide func(group []Keyed)) (Kept, error) {
 	e.begin(nil)
 	var base, last, baseTimestamp int64
 	e.plain = e.plain[:0]
 	err := m.Iterate(limit, func(r *Record) error {
-		if !keep(r.Offset, r.Key, r.Value == nil) {
-			e.kept.All = false
-			return nil
-		}
 		if e.kept.Records == 0 {
 			base, baseTimestamp = r.Offset, r.Timestamp
 		}
@@ -113,10 +139,12 @@ func (e *Editor) ScanLegacy(m Legacy, limit int, keep func(offset int64, key []b
 		if delta < 0 || delta > math.MaxInt32 {
 			return errRecordField
 		}
-		last = r.Offset
-		start := len(e.plain)
+		start, before := len(e.plain), e.kept.Records
 		e.plain = appendRecord(e.plain, r.Timestamp-baseTimestamp, int32(delta), r.Key, r.Value)
-		e.keep(start, len(e.plain), r.Timestamp, r.Value == nil)
+		e.group = append(e.group, Keyed{Offset: r.Offset, Key: r.Key, Tombstone: r.Value == nil, timestamp: r.Timestamp, start: start, end: len(e.plain)})
+		if e.settle(decide); e.kept.Records > before {
+			last = r.Offset
+		}
 		return nil
 	})
 	if err != nil {

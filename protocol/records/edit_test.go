@@ -15,11 +15,13 @@ import (
 )
 
 // keepBy keeps the records whose number is set in mask.
-func keepBy(mask uint64) func(int64, []byte, bool) bool {
+func keepBy(mask uint64) func([]records.Keyed) {
 	n := -1
-	return func(int64, []byte, bool) bool {
-		n++
-		return mask>>(n%64)&1 != 0
+	return func(group []records.Keyed) {
+		for i := range group {
+			n++
+			group[i].Keep = mask>>(n%64)&1 != 0
+		}
 	}
 }
 
@@ -118,9 +120,11 @@ func TestEditor_SeesKeysAndTombstones(t *testing.T) {
 	}
 	var seen []string
 	var e records.Editor
-	kept, err := e.Scan(batch, 0, func(offset int64, key []byte, tombstone bool) bool {
-		seen = append(seen, fmt.Sprintf("%d %q %v %v", offset, key, key == nil, tombstone))
-		return offset == 7
+	kept, err := e.Scan(batch, 0, func(group []records.Keyed) {
+		for i, r := range group {
+			seen = append(seen, fmt.Sprintf("%d %q %v %v", r.Offset, r.Key, r.Key == nil, r.Tombstone))
+			group[i].Keep = r.Offset == 7
+		}
 	})
 	if err != nil || !kept.Tombstones || kept.Records != 1 || kept.All {
 		t.Fatalf("kept %+v, %v", kept, err)
@@ -204,7 +208,11 @@ func TestEditor_DoesNotAllocate(t *testing.T) {
 	}
 	var e records.Editor
 	var dst []byte
-	keep := func(offset int64, _ []byte, _ bool) bool { return offset%3 != 0 }
+	keep := func(group []records.Keyed) {
+		for i := range group {
+			group[i].Keep = group[i].Offset%3 != 0
+		}
+	}
 	allocs := testing.AllocsPerRun(20, func() {
 		if _, err := e.Scan(b, 1<<20, keep); err != nil {
 			t.Fatal(err)

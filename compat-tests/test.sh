@@ -7,7 +7,7 @@
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
 #   kgo         franz-go's own published tests against dmq
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
-#   groups      only with LONG=1: groups of every client live, and live through a kill of the broker
+#   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
 #   life        scripts of group life played on both, the transcripts compared
@@ -48,8 +48,8 @@ gotest() {
   go vet ./... && go test ./... && GOOS=wasip1 GOARCH=wasm go build ./protocol/... ./log/... ./kraft/... ./broker/... && (cd compat-tests && go vet ./... && go test ./...)
 }
 
-rounds=5
-[ -z "${LONG:-}" ] || rounds=20
+rounds=5 short=(-short)
+[ -z "${LONG:-}" ] || rounds=20 short=()
 compat=.cache/bin/compat
 ./compat-tests/install.sh >"$work/install" 2>&1 &
 installing=$!
@@ -66,7 +66,7 @@ export DMQ_BIN=$PWD/.cache/bin/dmq
 part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DMQ_TEST_BROKERS=$DMQ_BOOTSTRAP go test -count=1 -run "TestScripts/group(_consumer)?$" ./cmd/dmq'
 part clients $compat smoke
 part kgo $compat kgo
-[ -z "${LONG:-}" ] || part groups $compat groups
+part groups $compat groups "${short[@]}"
 part diff $compat diff
 part life $compat life
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka

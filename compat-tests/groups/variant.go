@@ -25,6 +25,7 @@ type Variant struct {
 	Static   string // why there are no static members; empty when there are
 	// LateCommits is why members commit only now and then; empty when they do after each poll.
 	LateCommits string
+	Short       bool // it is part of the short run
 	// Start starts a process that hosts members of the client.
 	Start func() (Host, error)
 }

@@ -38,7 +38,7 @@ final class Tools {
     }
 
     /** What a tool printed and how it ended. */
-    private static final class Result {
+    static final class Result {
         final int status;
         final String out;
 
@@ -83,7 +83,7 @@ final class Tools {
         exit.getMethod("setShutdownHookAdder", adder).invoke(null, a);
     }
 
-    private Result run(String in, String name, String... args) throws Exception {
+    Result run(String in, String name, String... args) throws Exception {
         PrintStream out = System.out;
         PrintStream err = System.err;
         InputStream stdin = System.in;
@@ -119,7 +119,7 @@ final class Tools {
         return new Result(Math.max(status, 0), caught.toString(StandardCharsets.UTF_8));
     }
 
-    private String good(String in, String name, String... args) throws Exception {
+    String good(String in, String name, String... args) throws Exception {
         Result r = run(in, name, args);
         if (r.status != 0) {
             throw new AssertionError(name + " ended with " + r.status + ": " + tail(r.out));
@@ -127,7 +127,7 @@ final class Tools {
         return r.out;
     }
 
-    private String bad(String name, String want, String... args) throws Exception {
+    String bad(String name, String want, String... args) throws Exception {
         Result r = run("", name, args);
         if (r.status == 0 || !r.out.contains(want)) {
             throw new AssertionError(name + " ended with " + r.status + ", want an error that says " + want + ": " + tail(r.out));
@@ -135,7 +135,7 @@ final class Tools {
         return r.out;
     }
 
-    private static String tail(String s) {
+    static String tail(String s) {
         Matcher exception = Pattern.compile("(?m)^.*(Exception|Error)\\b.*$(\\n.*){0,3}").matcher(s);
         if (exception.find()) {
             return exception.group();
@@ -143,15 +143,17 @@ final class Tools {
         return s.length() > 1200 ? s.substring(0, 600) + " … " + s.substring(s.length() - 600) : s;
     }
 
-    private static void says(String out, String want) {
+    static void says(String out, String want) {
         if (!Pattern.compile(want).matcher(out).find()) {
             throw new AssertionError("no match for " + want + " in " + tail(out));
         }
     }
 
-    private static final String TOPIC = "org.apache.kafka.tools.TopicCommand";
-    private static final String CONFIGS = "kafka.admin.ConfigCommand";
+    static final String TOPIC = "org.apache.kafka.tools.TopicCommand";
+    static final String CONFIGS = "kafka.admin.ConfigCommand";
     private static final String OFFSETS = "org.apache.kafka.tools.GetOffsetShell";
+    static final String GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+    static final String CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
     int run() throws Exception {
         check.that("kafka-topics", this::topics);
@@ -160,6 +162,16 @@ final class Tools {
         check.that("kafka-console-producer and kafka-console-consumer", this::console);
         check.that("kafka-console-producer, every codec", this::consoleCodecs);
         check.that("kafka-get-offsets", this::offsets);
+        GroupTools groups = new GroupTools(this, bootstrap, prefix);
+        check.that("kafka-console-consumer --group", groups::console);
+        check.that("kafka-consumer-groups --list, --describe", groups::describe);
+        check.that("kafka-consumer-groups --describe of members, both protocols", groups::members);
+        check.that("kafka-consumer-groups --reset-offsets, every mode", groups::reset);
+        check.that("kafka-consumer-groups --delete-offsets, --delete", groups::delete);
+        check.that("kafka-consumer-groups, errors", groups::errors);
+        check.that("kafka-groups", groups::kafkaGroups);
+        check.that("__consumer_offsets through kafka-console-consumer and kafka-dump-log", () -> groups.offsetsTopic(dataDir));
+        check.that("kafka-configs, groups", groups::configs);
         check.that("kafka-delete-records", this::deleteRecords);
         check.that("kafka-producer-perf-test", this::perf);
         check.that("kafka-log-dirs", this::logDirs);
@@ -194,7 +206,7 @@ final class Tools {
         good("", TOPIC, "--bootstrap-server", bootstrap, "--describe", "--unavailable-partitions");
     }
 
-    private String create(String name) throws Exception {
+    String create(String name) throws Exception {
         good("", TOPIC, "--bootstrap-server", bootstrap, "--create", "--topic", prefix + name, "--partitions", "1");
         return prefix + name;
     }
@@ -217,7 +229,7 @@ final class Tools {
         bad(CONFIGS, "no.such.key", with(entity, "--alter", "--add-config", "no.such.key=1"));
     }
 
-    private static String[] with(String[] args, String... more) {
+    static String[] with(String[] args, String... more) {
         return Stream.concat(Stream.of(args), Stream.of(more)).toArray(String[]::new);
     }
 

@@ -54,23 +54,23 @@ func variants(root string, h peer.Home, self, addr string) []groups.Variant {
 	const noStatic = "the library has none"
 	return []groups.Variant{
 		{Client: "java", Protocol: "classic", Assignor: "range", Start: javaHost},
-		{Client: "java", Protocol: "classic", Assignor: "cooperative-sticky", Start: javaHost},
-		{Client: "java", Protocol: "consumer", Assignor: "range", Start: javaHost},
-		{Client: "aiokafka", Protocol: "classic", Assignor: "range", Start: python},
+		{Short: true, Client: "java", Protocol: "classic", Assignor: "cooperative-sticky", Start: javaHost},
+		{Short: true, Client: "java", Protocol: "consumer", Assignor: "range", Start: javaHost},
+		{Short: true, Client: "aiokafka", Protocol: "classic", Assignor: "range", Start: python},
 		{Client: "aiokafka", Protocol: "classic", Assignor: "sticky", Start: python},
-		{Client: "kafkajs", Protocol: "classic", Assignor: "roundrobin", Static: noStatic, Start: host("node", in("compat-tests", "node", "member.mjs"), addr)},
+		{Short: true, Client: "kafkajs", Protocol: "classic", Assignor: "roundrobin", Static: noStatic, Start: host("node", in("compat-tests", "node", "member.mjs"), addr)},
 		{Client: "rust-rdkafka", Protocol: "classic", Assignor: "cooperative-sticky", Start: rust},
-		{Client: "rust-rdkafka", Protocol: "consumer", Start: rust},
+		{Short: true, Client: "rust-rdkafka", Protocol: "consumer", Start: rust},
 		{Client: "librdkafka", Protocol: "classic", Assignor: "roundrobin", Start: goHost("librdkafka")},
-		{Client: "librdkafka", Protocol: "classic", Assignor: "cooperative-sticky", Start: goHost("librdkafka")},
+		{Short: true, Client: "librdkafka", Protocol: "classic", Assignor: "cooperative-sticky", Start: goHost("librdkafka")},
 		{Client: "librdkafka", Protocol: "consumer", Start: goHost("librdkafka")},
-		{Client: "kcat", Protocol: "classic", Assignor: "range", LateCommits: "every 5 s, and when partitions go", Start: func() (groups.Host, error) { return groups.StartKcat(addr) }},
+		{Short: true, Client: "kcat", Protocol: "classic", Assignor: "range", LateCommits: "every 5 s, and when partitions go", Start: func() (groups.Host, error) { return groups.StartKcat(addr) }},
 		{Client: "sarama", Protocol: "classic", Assignor: "range", Start: goHost("sarama")},
-		{Client: "sarama", Protocol: "classic", Assignor: "sticky", Start: goHost("sarama")},
-		{Client: "segmentio", Protocol: "classic", Assignor: "range", Static: noStatic, Start: goHost("segmentio")},
-		{Client: "franz-go", Protocol: "classic", Assignor: "range", Start: goHost("franz-go")},
+		{Short: true, Client: "sarama", Protocol: "classic", Assignor: "sticky", Start: goHost("sarama")},
+		{Short: true, Client: "segmentio", Protocol: "classic", Assignor: "range", Static: noStatic, Start: goHost("segmentio")},
+		{Short: true, Client: "franz-go", Protocol: "classic", Assignor: "range", Start: goHost("franz-go")},
 		{Client: "franz-go", Protocol: "classic", Assignor: "cooperative-sticky", Start: goHost("franz-go")},
-		{Client: "franz-go", Protocol: "consumer", Start: goHost("franz-go")},
+		{Short: true, Client: "franz-go", Protocol: "consumer", Start: goHost("franz-go")},
 	}
 }
 
@@ -80,6 +80,7 @@ func runGroups(ctx context.Context, args []string) (code int, err error) {
 	kind := fs.String("broker", "dmq", "the broker to start: dmq or kafka")
 	only := fs.String("run", "", "run the variants whose name matches this expression")
 	parallel := fs.Int("parallel", 9, "variants at a time")
+	short := fs.Bool("short", false, "one or two variants of each client")
 	verbose := fs.Bool("v", false, "print passed checks too")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
@@ -107,7 +108,7 @@ func runGroups(ctx context.Context, args []string) (code int, err error) {
 	defer func() { err = errors.Join(err, done()) }()
 	o := groups.Options{Addr: b.Addr, Parallel: *parallel, Out: os.Stdout, Verbose: *verbose, Restart: func() error { return errors.Join(b.Kill(), b.Restart(ctx)) }}
 	for _, v := range variants(root, h, self, b.Addr) {
-		if match.MatchString(v.String()) {
+		if match.MatchString(v.String()) && (v.Short || !*short) {
 			o.Variants = append(o.Variants, v)
 		}
 	}

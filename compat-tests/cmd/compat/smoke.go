@@ -105,7 +105,7 @@ func runSmoke(ctx context.Context, args []string) (code int, err error) {
 	dataDir := ""
 	var broker *peer.Broker
 	if *addr == "" {
-		b, _, err := startBroker(ctx, *kind, nil)
+		b, _, err := startBroker(ctx, *kind, groupProperties())
 		if err != nil {
 			return 0, err
 		}

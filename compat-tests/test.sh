@@ -8,12 +8,12 @@
 #   kgo         franz-go's own published tests against dmq
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
 #   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor
+#   storm       hundreds of members come, go, crash and fall silent while the broker is killed; with LONG=1 for two minutes
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
 #   life        scripts of group life played on both, the transcripts compared
 #   transcripts only with LONG=1: the transcripts of the state machine of classic groups played by dmq
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
-#   storm       only with LONG=1: groups whose hundreds of members come and go while the broker is killed
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
 #
 # Each part prints its own lines; the end is a table, one "N passed, N failed" line over all of them and, where a part could
@@ -48,8 +48,8 @@ gotest() {
   go vet ./... && go test ./... && GOOS=wasip1 GOARCH=wasm go build ./protocol/... ./log/... ./kraft/... ./broker/... && (cd compat-tests && go vet ./... && go test ./...)
 }
 
-rounds=5 short=(-short)
-[ -z "${LONG:-}" ] || rounds=20 short=()
+rounds=5 short=(-short) long=()
+[ -z "${LONG:-}" ] || rounds=20 short=() long=(-long)
 compat=.cache/bin/compat
 ./compat-tests/install.sh >"$work/install" 2>&1 &
 installing=$!
@@ -67,6 +67,7 @@ part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DM
 part clients $compat smoke
 part kgo $compat kgo
 part groups $compat groups "${short[@]}"
+part storm $compat storm "${long[@]}"
 part diff $compat diff
 part life $compat life
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
@@ -74,7 +75,6 @@ part groupdata $compat groupdata
 [ -z "${LONG:-}" ] || part "proof life" $compat life -b kafka
 [ -z "${LONG:-}" ] || part transcripts $compat transcripts
 part datadir $compat datadir
-[ -z "${LONG:-}" ] || part storm $compat storm
 part "kill -9" $compat kill -rounds "$rounds"
 part "power cut" $compat powercut -rounds "$rounds"
 

@@ -1,219 +1,141 @@
 package storm
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
-// place is a partition as one group sees it.
-type place struct {
-	group     string
-	partition int32
+// Check says what a history breaks. ends is the end of each partition, which every group had to reach.
+func Check(events []Event, ends []int64) []string {
+	groups := map[string]*books{}
+	for _, e := range events {
+		if groups[e.Group] == nil {
+			groups[e.Group] = newBooks(e.Group, len(ends))
+		}
+		groups[e.Group].take(e)
+	}
+	var faults []string
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		b := groups[name]
+		b.unread(ends)
+		faults = append(faults, b.faults...)
+	}
+	return faults
 }
 
-func (p place) String() string { return fmt.Sprintf("%s, partition %d", p.group, p.partition) }
-
-// Violations are what is wrong with a history, by kind. A kind that has none is absent.
-type Violations map[string][]string
-
-// The kinds of violations, each judged by one check.
-const (
-	Skipped   = "every record read by every group"
-	WentBack  = "no committed offset goes back or missing"
-	Zombie    = "no commit from a generation that has passed"
-	TwoOwners = "one owner per partition and generation"
-)
-
-// Kinds are all kinds of violations.
-func Kinds() []string { return []string{Skipped, WentBack, Zombie, TwoOwners} }
-
-// Check judges a history of these groups.
-func Check(h *History, groups []string) Violations {
-	v := Violations{}
-	for kind, check := range map[string]func(*History) []string{
-		Skipped:   func(h *History) []string { return checkReads(h, groups) },
-		WentBack:  checkCommitted,
-		Zombie:    checkZombies,
-		TwoOwners: checkOwners,
-	} {
-		if found := check(h); len(found) > 0 {
-			v[kind] = found
-		}
-	}
-	return v
+// books are what is known of one group at a point of its history.
+type books struct {
+	group      string
+	partitions []*partitionBooks
+	until      map[string]time.Duration // how long each member keeps what it has
+	faults     []string
 }
 
-// checkReads demands that each group read each offset below the ends, and that no offset ever showed two values.
-func checkReads(h *History, groups []string) (found []string) {
-	values := map[int32]map[int64]string{}
-	note := func(r Read) {
-		if values[r.Partition] == nil {
-			values[r.Partition] = map[int64]string{}
-		}
-		if old, ok := values[r.Partition][r.Offset]; ok && old != r.Value {
-			found = append(found, fmt.Sprintf("partition %d at %d: %q and then %q", r.Partition, r.Offset, old, r.Value))
-		}
-		values[r.Partition][r.Offset] = r.Value
+type partitionBooks struct {
+	owner  string           // "" nobody
+	epochs map[int32]string // who owned it in each epoch
+	acked  int64            // the highest offset that the broker said is committed
+	sent   int64            // the highest offset that anybody wanted committed
+	asked  map[int64]int64  // what had been acked when a question was asked
+	reads  []span           // what was read, in rising order, without overlaps
+}
+
+// span is a range of offsets.
+type span struct{ from, to int64 }
+
+func newBooks(group string, partitions int) *books {
+	b := &books{group: group, until: map[string]time.Duration{}}
+	for range partitions {
+		b.partitions = append(b.partitions, &partitionBooks{epochs: map[int32]string{}, asked: map[int64]int64{}})
 	}
-	read := map[place]map[int64]bool{}
-	for _, r := range h.Acked {
-		note(r)
-		if r.Offset >= h.Ends[r.Partition] {
-			found = append(found, fmt.Sprintf("partition %d: %d was acknowledged, and the log ends at %d", r.Partition, r.Offset, h.Ends[r.Partition]))
+	return b
+}
+
+func (b *books) fault(e Event, format string, args ...any) {
+	b.faults = append(b.faults, fmt.Sprintf("%s, partition %d, at %s: ", b.group, e.Partition, e.At)+fmt.Sprintf(format, args...))
+}
+
+func (b *books) take(e Event) {
+	p := b.partitions[e.Partition]
+	switch e.Kind {
+	case Owned:
+		b.own(p, e)
+	case Beat:
+		b.until[e.Member] = e.Until
+	case Released:
+		if p.owner == e.Member {
+			p.owner = ""
 		}
-	}
-	for _, r := range h.Reads {
-		note(r)
-		p := place{r.Group, r.Partition}
-		if read[p] == nil {
-			read[p] = map[int64]bool{}
-		}
-		read[p][r.Offset] = true
-	}
-	for _, g := range groups {
-		for _, partition := range slices.Sorted(maps.Keys(h.Ends)) {
-			p := place{g, partition}
-			for offset := range h.Ends[partition] {
-				if !read[p][offset] {
-					found = append(found, fmt.Sprintf("%s: %d was never read", p, offset))
-				}
+	case Gone:
+		for _, p := range b.partitions {
+			if p.owner == e.Member {
+				p.owner = ""
 			}
 		}
+		delete(b.until, e.Member)
+	case Read:
+		p.read(span{e.Offset, e.End})
+	case CommitSent:
+		p.sent = max(p.sent, e.Offset)
+	case CommitOK:
+		p.acked = max(p.acked, e.Offset)
+	case FetchSent:
+		p.asked[e.Op] = p.acked
+	case FetchOK:
+		switch {
+		case max(e.Offset, 0) < p.asked[e.Op]:
+			b.fault(e, "%s is told that %d is committed, after %d had been acknowledged", e.Member, e.Offset, p.asked[e.Op])
+		case e.Offset > p.sent:
+			b.fault(e, "%s is told that %d is committed, and nobody committed more than %d", e.Member, e.Offset, p.sent)
+		}
+		delete(p.asked, e.Op)
 	}
-	return found
 }
 
-// write is when a value may have become the committed offset: some moment from asked to settled. One that is sure happened.
-type write struct {
-	offset         int64
-	asked, settled int64
-	sure           bool
+// own gives a partition to a member.
+func (b *books) own(p *partitionBooks, e Event) {
+	if before := p.epochs[e.Epoch]; before != "" && before != e.Member {
+		b.fault(e, "two owners in epoch %d: %s and %s", e.Epoch, before, e.Member)
+	}
+	p.epochs[e.Epoch] = e.Member
+	if p.owner != "" && p.owner != e.Member && e.At < b.until[p.owner] {
+		b.fault(e, "%s is given it in epoch %d while %s holds it", e.Member, e.Epoch, p.owner)
+	}
+	p.owner = e.Member
+	b.until[e.Member] = e.Until
 }
 
-// writesOf lists the commits per place. One without a good answer settles, if at all, before the broker that it was sent to is
-// replaced: what a killed process had in its queues is gone.
-func writesOf(h *History) map[place][]write {
-	writes := map[place][]write{}
-	restarts := slices.Sorted(slices.Values(h.Restarts))
-	for _, c := range h.Commits {
-		w := write{offset: c.Offset, asked: c.Asked, settled: c.Answered, sure: c.OK}
-		if !c.OK {
-			w.settled = never
-			if i, _ := slices.BinarySearch(restarts, c.Answered); i < len(restarts) {
-				w.settled = restarts[i]
+// read adds a range to what was read.
+func (p *partitionBooks) read(s span) {
+	i, _ := slices.BinarySearchFunc(p.reads, s, func(a, b span) int { return int(a.from - b.from) })
+	p.reads = slices.Insert(p.reads, i, s)
+	if i > 0 && p.reads[i-1].to >= s.from {
+		i--
+	}
+	j := i + 1
+	for ; j < len(p.reads) && p.reads[j].from <= p.reads[i].to; j++ {
+		p.reads[i].to = max(p.reads[i].to, p.reads[j].to)
+	}
+	p.reads = slices.Delete(p.reads, i+1, j)
+}
+
+// unread names what was not read, or not committed.
+func (b *books) unread(ends []int64) {
+	for i, p := range b.partitions {
+		at := int64(0)
+		for _, s := range p.reads {
+			if s.from > at {
+				b.faults = append(b.faults, fmt.Sprintf("%s, partition %d: records %d to %d were never read", b.group, i, at, s.from-1))
 			}
+			at = max(at, s.to)
 		}
-		p := place{c.Group, c.Partition}
-		writes[p] = append(writes[p], w)
-	}
-	return writes
-}
-
-// checkCommitted treats the committed offset of each place as a register. A sample is explained by a write of its value that
-// began before the sample ended, and that no other write surely followed before the sample began. A sample that was explained
-// shows that its write had happened by then, and so counts as a sure write itself.
-func checkCommitted(h *History) (found []string) {
-	writes := writesOf(h)
-	samples := map[place][]Sample{}
-	for _, s := range h.Samples {
-		p := place{s.Group, s.Partition}
-		samples[p] = append(samples[p], s)
-	}
-	for _, p := range slices.SortedFunc(maps.Keys(samples), func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.partition, b.partition))
-	}) {
-		found = append(found, checkRegister(p, writes[p], samples[p])...)
-	}
-	return found
-}
-
-func checkRegister(p place, writes []write, samples []Sample) (found []string) {
-	slices.SortFunc(samples, func(a, b Sample) int { return cmp.Compare(a.Answered, b.Answered) })
-	byOffset := map[int64][]write{-1: {{offset: -1, sure: true}}} // as the group began
-	var sure []write
-	for _, w := range writes {
-		byOffset[w.offset] = append(byOffset[w.offset], w)
-		if w.sure {
-			sure = append(sure, w)
+		if at < ends[i] {
+			b.faults = append(b.faults, fmt.Sprintf("%s, partition %d: records %d to %d were never read", b.group, i, at, ends[i]-1))
+		}
+		if p.acked > 0 && p.acked != ends[i] {
+			b.faults = append(b.faults, fmt.Sprintf("%s, partition %d: %d is committed at the end, want %d", b.group, i, p.acked, ends[i]))
 		}
 	}
-	for _, s := range samples {
-		began := latestSure(sure, s.Asked)
-		first := int64(never)
-		for _, w := range byOffset[s.Offset] {
-			if w.asked < s.Answered && w.settled >= began {
-				first = min(first, w.asked)
-			}
-		}
-		if first == never {
-			found = append(found, fmt.Sprintf("%s: %d was told at %d to %d, and no commit explains it", p, s.Offset, s.Asked, s.Answered))
-			continue
-		}
-		if s.Offset >= 0 {
-			sure = append(sure, write{offset: s.Offset, asked: first, settled: s.Answered, sure: true})
-		}
-	}
-	return found
-}
-
-// latestSure is when the last of the sure writes that had settled before a moment began: what settled earlier than that is gone.
-func latestSure(sure []write, before int64) (began int64) {
-	for _, w := range sure {
-		if w.settled < before {
-			began = max(began, w.asked)
-		}
-	}
-	return began
-}
-
-// checkZombies demands that no commit succeeds in a classic group with a generation below one that a member had been told
-// before the commit was asked for.
-func checkZombies(h *History) (found []string) {
-	told := map[string][]Ownership{}
-	for _, o := range h.Owned {
-		if o.Classic {
-			told[o.Group] = append(told[o.Group], o)
-		}
-	}
-	for _, list := range told { // sorted by moment, with the highest generation so far
-		slices.SortFunc(list, func(a, b Ownership) int { return cmp.Compare(a.At, b.At) })
-		for i := 1; i < len(list); i++ {
-			list[i].Generation = max(list[i].Generation, list[i-1].Generation)
-		}
-	}
-	for _, c := range h.Commits {
-		if !c.OK || !c.Classic || c.Generation <= 0 {
-			continue
-		}
-		list := told[c.Group]
-		i, _ := slices.BinarySearchFunc(list, c.Asked, func(o Ownership, at int64) int { return cmp.Compare(o.At, at) })
-		if i > 0 && list[i-1].Generation > c.Generation {
-			found = append(found, fmt.Sprintf("%s, partition %d: member %d committed %d with generation %d when %d was known", c.Group, c.Partition, c.Member, c.Offset, c.Generation, list[i-1].Generation))
-		}
-	}
-	return found
-}
-
-// checkOwners demands that no two members hold a partition in one generation or member epoch.
-func checkOwners(h *History) (found []string) {
-	type held struct {
-		place
-		generation int32
-	}
-	owners := map[held]int{}
-	for _, o := range h.Owned {
-		if o.Generation <= 0 {
-			continue
-		}
-		for _, partition := range o.Partitions {
-			k := held{place{o.Group, partition}, o.Generation}
-			if other, ok := owners[k]; ok && other != o.Member {
-				found = append(found, fmt.Sprintf("%s, generation %d: members %d and %d", k.place, o.Generation, other, o.Member))
-			}
-			owners[k] = o.Member
-		}
-	}
-	return found
 }

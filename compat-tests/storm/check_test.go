@@ -1,90 +1,90 @@
-package storm
+package storm_test
 
 import (
-	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/distributedmq/dmq/compat-tests/storm"
 )
 
-// good is a history without fault: two members hand a partition over, a commit goes unanswered, the broker restarts.
-func good() *History {
-	return &History{
-		Acked: []Read{{"", 0, 0, "a"}, {"", 0, 1, "b"}, {"", 0, 2, "c"}},
-		Reads: []Read{{"g", 0, 0, "a"}, {"g", 0, 1, "b"}, {"g", 0, 1, "b"}, {"g", 0, 2, "c"}},
-		Owned: []Ownership{
-			{Group: "g", Classic: true, Member: 1, Generation: 1, At: 1, Partitions: []int32{0, 1}},
-			{Group: "g", Classic: true, Member: 2, Generation: 2, At: 10, Partitions: []int32{0}},
-			{Group: "g", Classic: true, Member: 1, Generation: 2, At: 11, Partitions: []int32{1}},
-		},
-		Commits: []Commit{
-			{Group: "g", Classic: true, Member: 1, Generation: 1, Offset: 1, Asked: 4, Answered: 5, OK: true},
-			{Group: "g", Classic: true, Member: 1, Generation: 1, Offset: 2, Asked: 7, Answered: 9},
-			{Group: "g", Classic: true, Member: 2, Generation: 2, Offset: 3, Asked: 24, Answered: 25, OK: true},
-		},
-		Samples: []Sample{
-			{"g", 0, -1, 2, 3},
-			{"g", 0, 1, 6, 8},
-			{"g", 0, 2, 12, 13}, // the commit without an answer had counted
-			{"g", 0, 2, 21, 22},
-			{"g", 0, 3, 26, 27},
-		},
-		Restarts: []int64{20},
-		Ends:     map[int32]int64{0: 3},
+const ms = time.Millisecond
+
+// good is a history without a fault: a reads and commits 5 records, gives the partition up, b goes on to 8.
+func good() []storm.Event {
+	return []storm.Event{
+		{At: 1 * ms, Kind: storm.FetchSent, Member: "a", Op: 1},
+		{At: 2 * ms, Kind: storm.FetchOK, Member: "a", Op: 1, Offset: -1},
+		{At: 3 * ms, Kind: storm.Owned, Member: "a", Epoch: 1, Until: 100 * ms},
+		{At: 4 * ms, Kind: storm.Read, Member: "a", Offset: 0, End: 5},
+		{At: 5 * ms, Kind: storm.CommitSent, Member: "a", Offset: 5},
+		{At: 6 * ms, Kind: storm.CommitOK, Member: "a", Offset: 5},
+		{At: 7 * ms, Kind: storm.Released, Member: "a"},
+		{At: 8 * ms, Kind: storm.FetchSent, Member: "b", Op: 2},
+		{At: 9 * ms, Kind: storm.FetchOK, Member: "b", Op: 2, Offset: 5},
+		{At: 10 * ms, Kind: storm.Owned, Member: "b", Epoch: 2, Until: 200 * ms},
+		{At: 11 * ms, Kind: storm.Read, Member: "b", Offset: 5, End: 8},
+		{At: 12 * ms, Kind: storm.CommitSent, Member: "b", Offset: 8},
+		{At: 13 * ms, Kind: storm.CommitOK, Member: "b", Offset: 8},
 	}
 }
 
-func TestGoodHistory(t *testing.T) {
-	if v := Check(good(), []string{"g"}); len(v) > 0 {
-		t.Fatalf("a good history has %v", v)
+// A checker that finds nothing proves nothing: every kind of fault has to be found in a history that has it.
+func TestCheck(t *testing.T) {
+	without := func(i int) func([]storm.Event) []storm.Event {
+		return func(h []storm.Event) []storm.Event { return append(h[:i:i], h[i+1:]...) }
 	}
-	h := good()
-	h.Samples[2].Offset, h.Samples[3].Offset = 1, 1 // or it had not
-	if v := Check(h, []string{"g"}); len(v) > 0 {
-		t.Fatalf("a good history in which a commit was lost with its answer has %v", v)
+	change := func(i int, edit func(*storm.Event)) func([]storm.Event) []storm.Event {
+		return func(h []storm.Event) []storm.Event { edit(&h[i]); return h }
 	}
-}
-
-func TestBadHistories(t *testing.T) {
-	for _, tt := range []struct {
-		name, kind string
-		spoil      func(h *History)
+	tests := []struct {
+		name string
+		edit func([]storm.Event) []storm.Event
+		want string // "" no fault
 	}{
-		{"a record that nobody read", Skipped, func(h *History) { h.Reads = slices.Delete(h.Reads, 3, 4) }},
-		{"an offset that nobody acknowledged is skipped", Skipped, func(h *History) { h.Ends[0] = 4 }},
-		{"a record with another value", Skipped, func(h *History) { h.Reads[1].Value = "x" }},
-		{"an acknowledged record above the end", Skipped, func(h *History) { h.Ends[0] = 2 }},
-		{"a group that read nothing", Skipped, func(h *History) { h.Reads = nil }},
-		{"an acknowledged commit missing after it", WentBack, func(h *History) { h.Samples[4].Offset = 2 }},
-		{"an offset gone altogether", WentBack, func(h *History) { h.Samples[4].Offset = -1 }},
-		{"an offset gone while the broker loads", WentBack, func(h *History) { h.Samples[3].Offset = -1 }},
-		{"an offset that nobody committed", WentBack, func(h *History) { h.Samples[1].Offset = 7 }},
-		{"an offset before its commit", WentBack, func(h *History) { h.Samples[1].Offset = 3 }},
-		{"an offset that was seen and went back", WentBack, func(h *History) { h.Samples[3].Offset = 1 }},
-		{"a commit without an answer that comes true after a restart", WentBack, func(h *History) {
-			h.Samples[2].Offset, h.Samples[3].Offset = 1, 1
-			h.Commits[2].Offset, h.Samples[4].Offset = 4, 2
-		}},
-		{"a commit of the generation before", Zombie, func(h *History) { h.Commits[2].Generation = 1 }},
-		{"two owners in a generation", TwoOwners, func(h *History) { h.Owned[2].Partitions = []int32{0, 1} }},
-		{"two owners in a generation, the first kept it", TwoOwners, func(h *History) { h.Owned[1].Generation = 1 }},
-	} {
+		{"a good history", func(h []storm.Event) []storm.Event { return h }, ""},
+		{"an acknowledged commit is lost", change(8, func(e *storm.Event) { e.Offset = 4 }), "is told that 4 is committed, after 5 had been acknowledged"},
+		{"all commits are lost", change(8, func(e *storm.Event) { e.Offset = -1 }), "is told that -1 is committed, after 5"},
+		{"a commit out of nowhere", change(8, func(e *storm.Event) { e.Offset = 6 }), "nobody committed more than 5"},
+		{"a commit that was sent may show before it is acknowledged", func(h []storm.Event) []storm.Event {
+			h[5], h[6], h[7], h[8] = h[6], h[7], h[8], h[5]
+			return h
+		}, ""},
+		{"a zombie's commit is taken", func(h []storm.Event) []storm.Event {
+			return append(h, storm.Event{At: 20 * ms, Kind: storm.FetchSent, Member: "c", Op: 3}, storm.Event{At: 21 * ms, Kind: storm.FetchOK, Member: "c", Op: 3, Offset: 5})
+		}, "is told that 5 is committed, after 8"},
+		{"given away before it was given up", without(6), "b is given it in epoch 2 while a holds it"},
+		{"given away when the owner was silent for long enough", func(h []storm.Event) []storm.Event {
+			h = without(6)(h)
+			for i := 6; i < len(h); i++ {
+				h[i].At += 100 * ms
+			}
+			return h
+		}, ""},
+		{"given away although the owner reported", func(h []storm.Event) []storm.Event {
+			h[6] = storm.Event{At: 90 * ms, Kind: storm.Beat, Member: "a", Until: 190 * ms}
+			for i := 7; i < len(h); i++ {
+				h[i].At += 100 * ms
+			}
+			return h
+		}, "while a holds it"},
+		{"given away after the owner crashed", change(6, func(e *storm.Event) { e.Kind = storm.Gone }), ""},
+		{"two owners in an epoch", change(9, func(e *storm.Event) { e.Epoch = 1 }), "two owners in epoch 1: a and b"},
+		{"records in the middle are passed over", change(10, func(e *storm.Event) { e.Offset = 6 }), "records 5 to 5 were never read"},
+		{"the first record is passed over", change(3, func(e *storm.Event) { e.Offset = 1 }), "records 0 to 0 were never read"},
+		{"the last record is not read", change(10, func(e *storm.Event) { e.End = 7 }), "records 7 to 7 were never read"},
+		{"nothing is read", func([]storm.Event) []storm.Event { return []storm.Event{{Kind: storm.Gone, Member: "a"}} }, "records 0 to 7 were never read"},
+		{"the end is not committed", without(12), "5 is committed at the end, want 8"},
+		{"read twice, overlapping and out of order", func(h []storm.Event) []storm.Event {
+			return append(h, storm.Event{Kind: storm.Read, Offset: 2, End: 7}, storm.Event{Kind: storm.Read, Offset: 0, End: 1})
+		}, ""},
+	}
+	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := good()
-			tt.spoil(h)
-			if v := Check(h, []string{"g"}); len(v[tt.kind]) == 0 || len(v) != 1 {
-				t.Fatalf("want %q alone, got %v", tt.kind, v)
+			faults := strings.Join(storm.Check(tt.edit(good()), []int64{8}), "\n")
+			if tt.want == "" && faults != "" || !strings.Contains(faults, tt.want) {
+				t.Errorf("Check = %q, want %q", faults, tt.want)
 			}
 		})
-	}
-}
-
-// A consumer group's member may commit with an epoch behind the group's.
-func TestEpochsOfConsumerGroupsMayLag(t *testing.T) {
-	h := good()
-	for i := range h.Owned {
-		h.Owned[i].Classic = false
-	}
-	h.Commits[2].Generation, h.Commits[2].Classic = 1, false
-	if v := Check(h, []string{"g"}); len(v) > 0 {
-		t.Fatalf("got %v", v)
 	}
 }

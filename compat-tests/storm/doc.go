@@ -1,21 +1,15 @@
-// Package storm lets consumer groups weather hundreds of members that come and go while the broker is killed, and checks what
-// became of their records and offsets.
+// Package storm puts groups of hundreds of members through a storm: members join, leave, crash (their connections are cut), fall
+// silent and come back with what they remember, and the broker is killed (kill -9) and restarted under them. Some members are
+// raw ones, whose every request is known; some are franz-go's. Both protocols are in it.
 //
-// A run has three groups on one topic: classic with the range assignor, classic with cooperative-sticky, and the consumer
-// protocol. Their members join, read, commit, and leave politely or crash: a crashed member's connections are cut and it says
-// nothing more. Meanwhile a producer writes, samplers read the committed offsets, and the broker is killed with SIGKILL and
-// restarted. Then the storm ends, and a few steady members per group have to read the rest.
+// Everything that happens is an Event of a History; Check then says what was broken:
 //
-// Everything that happens is noted in a History, whose moments come from one counter: an action has a moment before it was asked
-// for and one after it was answered. Check is a pure function of the history. What it demands:
+//   - every record was read, and none was passed over,
+//   - a committed offset never went back: who asks for it is told at least what had been acknowledged before it asked (I18),
+//   - a partition had one owner in an epoch, and its next owner got it only after the one before had said that it gave it up,
+//     had gone, or had been silent for as long as its session or rebalance may last (I19).
 //
-//  1. Every acknowledged record was read by every group, with the value that was acknowledged, and no offset was skipped.
-//  2. A committed offset is explained by a commit that was not overwritten before: none goes back, none goes missing (I18). A commit
-//     without an answer, or with an error, may count or not, until the broker's next restart at the latest.
-//  3. A member that is behind another member's generation cannot commit in a classic group (I18).
-//  4. A partition has one owner per generation or member epoch (I19). That the previous owner was done before the next one began
-//     is not judged: a member that was fenced learns of it later.
-//  5. After the storm every group reads to the end and commits it, within a deadline that only a hang can miss (I27).
+// Liveness is a wait with an end: after the storm every partition has an owner and everything is read and committed (I27).
 //
-// Run starts goroutines and returns when all of them have ended.
+// Check is a function of the history alone; its test feeds it histories of every fault that it is to find.
 package storm

@@ -2,193 +2,275 @@ package storm
 
 import (
 	"context"
-	"errors"
-	"maps"
-	"net"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// group is one group of the run.
-type group struct {
-	name    string
-	classic bool
-	opts    []kgo.Opt
+// Timeouts of the storm's groups. A member reports every beatEvery.
+const (
+	sessionTimeout   = 5 * time.Second
+	rebalanceTimeout = 15 * time.Second
+	beatEvery        = 400 * time.Millisecond
+	// keeps is how long a member that reported keeps what it has, whatever happens to the group.
+	keeps = sessionTimeout
+)
+
+// Error codes that members act on.
+const (
+	noError            = 0
+	illegalGeneration  = 22
+	unknownMember      = 25
+	rebalanceInProgess = 27
+	memberIDRequired   = 79
+	fencedInstance     = 82
+	fencedEpoch        = 110
+	staleEpoch         = 113
+)
+
+// raw is a member whose requests are its own. One goroutine runs it.
+type raw struct {
+	conn
+	group    string
+	topic    string
+	name     string // in the history: the instance id of a static member, else one of its own
+	instance *string
+	h        *History
+	rng      *rand.Rand
+
+	id        string
+	epoch     int32           // generation or member epoch
+	positions map[int32]int64 // of the partitions that it owns
+	committed map[int32]int64 // what it knows to be committed
+	lastBeat  time.Time
+	plant     bool
+	silentAt  time.Time // when it falls silent for longer than its session, zero never
 }
 
-func groups() []group {
-	return []group{
-		{"storm-range", true, []kgo.Opt{kgo.Balancers(kgo.RangeBalancer())}},
-		{"storm-cooperative", true, []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}},
-		{"storm-consumer", false, []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}},
+func newRaw(addr, group, topic, name string, seed uint64, h *History) *raw {
+	return &raw{
+		conn: conn{addr: addr, clientID: name}, group: group, topic: topic, name: name, h: h,
+		rng: rand.New(rand.NewPCG(seed, uint64(len(name)))), positions: map[int32]int64{}, committed: map[int32]int64{},
 	}
 }
 
-// cutter dials connections that can all be cut at once.
-type cutter struct {
-	mu    sync.Mutex // guards the fields below
-	conns []net.Conn
-	gone  bool
+func (m *raw) note(kind Kind, partition int32, offset int64) {
+	m.h.Add(Event{Group: m.group, Member: m.name, Kind: kind, Partition: partition, Epoch: m.epoch, Offset: offset})
 }
 
-func (c *cutter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := d.DialContext(ctx, network, addr)
+// beaten notes a report that was sent at a time and taken.
+func (m *raw) beaten(sent time.Time) {
+	m.lastBeat = sent
+	m.h.Add(Event{Group: m.group, Member: m.name, Kind: Beat, Until: sent.Sub(m.h.began) + keeps})
+}
+
+// gain takes partitions over: where to read from is asked first.
+func (m *raw) gain(ctx context.Context, partitions []int32, sent time.Time) error {
+	if len(partitions) == 0 {
+		return nil
+	}
+	at, err := m.fetchOffsets(ctx, partitions)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone {
-		return nil, errors.Join(errors.New("this member has crashed"), conn.Close())
+	if time.Since(sent) > keeps-time.Second {
+		return errNotIn // the broker may have given them to somebody else by now: report first
 	}
-	c.conns = append(c.conns, conn)
-	return conn, nil
+	for _, p := range partitions {
+		m.h.Add(Event{Group: m.group, Member: m.name, Kind: Owned, Partition: p, Epoch: m.epoch, Until: sent.Sub(m.h.began) + keeps})
+		m.positions[p] = max(at[p], 0)
+		m.committed[p] = at[p]
+	}
+	return nil
 }
 
-// cut closes every connection and lets no other come.
-func (c *cutter) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.gone = true
-	for _, conn := range c.conns {
-		_ = conn.Close() // many are closed already
-	}
-}
-
-// member is one client in a group. Its callbacks run one at a time, and never while records are being processed.
-type member struct {
-	number int
-	group  group
-	rec    *recorder
-	cl     *kgo.Client
-	net    cutter
-	cancel context.CancelFunc // of the client's own context
-	joined chan struct{}      // closed at the first assignment
-	once   sync.Once
-	held   map[int32]bool // used by the callbacks alone
-}
-
-// newMember starts a client that joins g.
-func newMember(addr string, g group, session time.Duration, rec *recorder) (*member, error) {
-	m := &member{number: int(rec.members.Add(1)), group: g, rec: rec, joined: make(chan struct{}), held: map[int32]bool{}}
-	ctx, cancel := context.WithCancel(context.Background()) // its own: a member may outlive the storm until it has left
-	m.cancel = cancel
-	opts := append([]kgo.Opt{
-		kgo.SeedBrokers(addr), kgo.WithContext(ctx), kgo.Dialer(m.net.dial), kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(session), kgo.RebalanceTimeout(session), kgo.HeartbeatInterval(session / 8), kgo.FetchMaxWait(200 * time.Millisecond),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
-		kgo.OnPartitionsAssigned(m.assigned), kgo.OnPartitionsRevoked(m.dropped), kgo.OnPartitionsLost(m.dropped),
-	}, g.opts...)
-	cl, err := kgo.NewClient(opts...)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	m.cl = cl
-	return m, nil
-}
-
-func (m *member) assigned(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
-	for _, p := range added[topic] {
-		m.held[p] = true
-	}
-	if ctx.Err() != nil {
-		return // it has crashed, and says nothing more
-	}
-	_, generation := cl.GroupMetadata()
-	o := Ownership{
-		Group: m.group.name, Classic: m.group.classic, Member: m.number, Generation: generation, At: m.rec.tick(),
-		Partitions: slices.Sorted(maps.Keys(m.held)),
-	}
-	m.rec.note(func(h *History) { h.Owned = append(h.Owned, o) })
-	m.once.Do(func() { m.rec.joined.Add(1); close(m.joined) })
-}
-
-func (m *member) dropped(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-	for _, p := range gone[topic] {
-		delete(m.held, p)
+// lose gives partitions up.
+func (m *raw) lose(partitions ...int32) {
+	for _, p := range partitions {
+		m.note(Released, p, 0)
+		delete(m.positions, p)
+		delete(m.committed, p)
 	}
 }
 
-// consume reads and commits until ctx ends or the member crashes.
-func (m *member) consume(ctx context.Context) {
-	for ctx.Err() == nil && m.cl.Context().Err() == nil {
-		fs := m.cl.PollRecords(ctx, 500)
-		next := map[int32]kgo.EpochOffset{}
-		var reads []Read
-		fs.EachRecord(func(r *kgo.Record) {
-			reads = append(reads, Read{m.group.name, r.Partition, r.Offset, string(r.Value)})
-			next[r.Partition] = kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}
-		})
-		if len(reads) > 0 {
-			m.rec.note(func(h *History) { h.Reads = append(h.Reads, reads...) })
-			m.commit(next)
+func (m *raw) loseAll() {
+	for p := range m.positions {
+		m.lose(p)
+	}
+}
+
+// gone leaves nothing behind in the books.
+func (m *raw) gone() {
+	m.note(Gone, 0, 0)
+	clear(m.positions)
+	clear(m.committed)
+}
+
+// fetchOffsets asks what is committed. It asks again while the coordinator is loading.
+func (m *raw) fetchOffsets(ctx context.Context, partitions []int32) (map[int32]int64, error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Version = 8
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = m.group
+	g.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: m.topic, Partitions: partitions}}
+	req.Groups = append(req.Groups, g)
+	for {
+		op := m.h.op()
+		for _, p := range partitions {
+			m.h.Add(Event{Group: m.group, Member: m.name, Kind: FetchSent, Partition: p, Op: op})
 		}
-		m.cl.AllowRebalance()
-	}
-}
-
-// commit commits and notes how each partition fared.
-func (m *member) commit(next map[int32]kgo.EpochOffset) {
-	ctx, cancel := context.WithTimeout(m.cl.Context(), 5*time.Second)
-	defer cancel()
-	_, before := m.cl.GroupMetadata()
-	done := map[int32]bool{}
-	asked := m.rec.tick()
-	m.cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{topic: next}, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		resp, err := m.ask(ctx, req)
 		if err != nil {
-			return
+			return nil, err
 		}
-		for _, t := range resp.Topics {
+		got := resp.(*kmsg.OffsetFetchResponse).Groups[0]
+		if got.ErrorCode != noError {
+			if err := pause(ctx, 50*time.Millisecond); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		out := map[int32]int64{}
+		for _, t := range got.Topics {
 			for _, p := range t.Partitions {
-				done[p.Partition] = p.ErrorCode == 0
+				if p.ErrorCode != noError {
+					return nil, fmt.Errorf("offset of partition %d: error %d", p.Partition, p.ErrorCode)
+				}
+				m.h.Add(Event{Group: m.group, Member: m.name, Kind: FetchOK, Partition: p.Partition, Offset: p.Offset, Op: op})
+				out[p.Partition] = p.Offset
 			}
 		}
-	})
-	answered := m.rec.tick()
-	_, after := m.cl.GroupMetadata()
-	if before != after {
-		before = 0
+		return out, nil
 	}
-	m.rec.note(func(h *History) {
-		for p, o := range next {
-			h.Commits = append(h.Commits, Commit{
-				Group: m.group.name, Classic: m.group.classic, Member: m.number, Generation: before, Partition: p, Offset: o.Offset,
-				Asked: asked, Answered: answered, OK: done[p],
-			})
-			if !done[p] {
-				m.rec.refused.Add(1)
+}
+
+// read reads what there is of all partitions that the member owns, and commits it.
+func (m *raw) read(ctx context.Context) error {
+	if len(m.positions) == 0 {
+		return pause(ctx, 100*time.Millisecond)
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 11, -1, 200, 1, 1<<20, -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic = m.topic
+	for p, at := range m.positions {
+		fp := kmsg.NewFetchRequestTopicPartition()
+		fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes, fp.CurrentLeaderEpoch = p, at, 64<<10, -1
+		t.Partitions = append(t.Partitions, fp)
+	}
+	req.Topics = append(req.Topics, t)
+	resp, err := m.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.(*kmsg.FetchResponse).Topics {
+		for _, p := range t.Partitions {
+			from := m.positions[p.Partition]
+			if to := behind(p.RecordBatches, from); to > from {
+				m.h.Add(Event{Group: m.group, Member: m.name, Kind: Read, Partition: p.Partition, Offset: from, End: to})
+				m.positions[p.Partition] = to
 			}
 		}
-	})
-}
-
-// leave leaves the group politely and closes the client.
-func (m *member) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	m.cl.AllowRebalance()
-	if m.cl.LeaveGroupContext(ctx) == nil {
-		m.rec.left.Add(1)
 	}
-	m.close()
+	return m.commit(ctx)
 }
 
-// crash cuts the member's connections and stops its client, in the middle of whatever it does.
-func (m *member) crash() {
-	m.rec.crashed.Add(1)
-	m.net.cut()
-	m.cancel()
+// behind is the offset behind the last whole batch.
+func behind(b []byte, at int64) int64 {
+	for len(b) >= 61 {
+		n := 12 + int(binary.BigEndian.Uint32(b[8:]))
+		if n > len(b) {
+			break
+		}
+		at = int64(binary.BigEndian.Uint64(b)) + int64(int32(binary.BigEndian.Uint32(b[23:]))) + 1
+		b = b[n:]
+	}
+	return at
 }
 
-// close ends the client's goroutines. The context is cancelled first, so that a client whose broker is gone asks for nothing.
-func (m *member) close() {
-	m.cancel()
-	m.cl.CloseAllowingRebalance()
+// commit commits the positions that are not committed yet. A refusal says that the member is not what it was; the next report
+// tells it more.
+func (m *raw) commit(ctx context.Context) error {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Version, req.Group, req.Generation, req.MemberID, req.InstanceID = 9, m.group, m.epoch, m.id, m.instance
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic = m.topic
+	for p, at := range m.positions {
+		if at == m.committed[p] || at == 0 {
+			continue
+		}
+		cp := kmsg.NewOffsetCommitRequestTopicPartition()
+		cp.Partition, cp.Offset = p, at
+		t.Partitions = append(t.Partitions, cp)
+		m.note(CommitSent, p, at)
+	}
+	if len(t.Partitions) == 0 {
+		return nil
+	}
+	req.Topics = append(req.Topics, t)
+	sent := map[int32]int64{}
+	for _, p := range t.Partitions {
+		sent[p.Partition] = p.Offset
+	}
+	resp, err := m.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.(*kmsg.OffsetCommitResponse).Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode == noError {
+				m.note(CommitOK, p.Partition, sent[p.Partition])
+				m.committed[p.Partition] = sent[p.Partition]
+			}
+		}
+	}
+	if m.plant {
+		for i := range t.Partitions {
+			t.Partitions[i].Offset--
+		}
+		_, err = m.ask(ctx, req)
+	}
+	return err
+}
+
+// silence has a member say nothing for longer than its session, when its time has come, and then read on and commit as if nothing
+// had happened: a zombie, whose commits must change nothing.
+func (m *raw) silence(ctx context.Context) error {
+	if m.silentAt.IsZero() || time.Now().Before(m.silentAt) {
+		return nil
+	}
+	m.silentAt = time.Time{}
+	if err := pause(ctx, sessionTimeout+time.Duration(m.rng.IntN(2000))*time.Millisecond); err != nil {
+		return err
+	}
+	return m.read(ctx)
+}
+
+// changes compares what a member has with what it is to have.
+func (m *raw) changes(want []int32) (gained, lost []int32) {
+	for _, p := range want {
+		if _, has := m.positions[p]; !has {
+			gained = append(gained, p)
+		}
+	}
+	for p := range m.positions {
+		if !slices.Contains(want, p) {
+			lost = append(lost, p)
+		}
+	}
+	return gained, lost
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -8,250 +8,306 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/report"
 )
+
+// Options say how hard the storm blows.
+type Options struct {
+	Addr     string
+	Groups   int // of each protocol
+	Members  int // of each group
+	Duration time.Duration
+	Restarts int
+	Seed     uint64
+	Plant    bool // has a member commit a lower offset now and then without a word: the run has to fail
+	// Restart kills the broker and starts it again.
+	Restart func() error
+	Out     io.Writer
+}
+
+// Properties are what the broker is started with.
+func Properties() map[string]string {
+	session := fmt.Sprint(sessionTimeout.Milliseconds())
+	return map[string]string{
+		"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "1000", "group.consumer.min.session.timeout.ms": "1000", "group.consumer.session.timeout.ms": session,
+		"group.consumer.min.heartbeat.interval.ms": "100", "group.consumer.heartbeat.interval.ms": fmt.Sprint(beatEvery.Milliseconds()), "group.consumer.assignment.interval.ms": "100",
+	}
+}
 
 const (
 	topic      = "storm"
 	partitions = 24
-	slots      = 6 // members of a group at a time
-	steady     = 3 // members of a group after the storm
-	catchUp    = 3 * time.Minute
+	settleTime = 120 * time.Second // it takes some seconds
+	clients    = 3                 // franz-go members of a group of raw ones, which come and go as these do
+	cooperates = 12                // members of the group that has only franz-go's
 )
 
-// Properties are what a broker needs so that members that crash are noticed while the storm lasts.
-func Properties() map[string]string {
-	return map[string]string{
-		"group.initial.rebalance.delay.ms":          "0",
-		"group.min.session.timeout.ms":              "1000",
-		"group.consumer.min.session.timeout.ms":     "1000",
-		"group.consumer.session.timeout.ms":         "4000",
-		"group.consumer.min.heartbeat.interval.ms":  "100",
-		"group.consumer.heartbeat.interval.ms":      "300",
-		"group.consumer.assignment.interval.ms":     "0",
-		"group.consumer.min.assignment.interval.ms": "0",
-	}
-}
-
-// Options say how long a storm is.
-type Options struct {
-	Broker   *peer.Broker
-	Members  int // of all groups together
-	Restarts int
-	Out      io.Writer
-}
-
-// storm is one run.
-type storm struct {
+// weather is a storm while it blows.
+type weather struct {
 	Options
-	rec    recorder
-	groups []group
-	admin  *kgo.Client
+	h       *History
+	admin   *kadm.Client
+	topicID [16]byte
+	names   []string // of the groups
+	over    chan struct{}
+	joined  atomic.Int64
+	left    atomic.Int64
+	crashed atomic.Int64
 }
 
-// Run runs a storm and judges it.
+// Run lets the storm blow, waits until it has settled, and checks what happened.
 func Run(ctx context.Context, o Options) *report.Report {
 	r := report.New(o.Out, "storm")
-	s := &storm{Options: o, groups: groups()}
-	began := time.Now()
-	if !r.Check("prepare", func() error { return s.prepare(ctx) }) {
+	w := &weather{Options: o, h: NewHistory(), over: make(chan struct{})}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(o.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		r.Fail("connect", err)
 		return r
 	}
-	defer s.admin.Close()
-	sampling, stop := context.WithCancel(ctx)
-	var samplers sync.WaitGroup
-	for _, g := range s.groups {
-		samplers.Go(func() { s.sample(sampling, g) })
+	w.admin = kadm.NewClient(cl)
+	defer w.admin.Close()
+	if !r.Check("topic", func() error {
+		resp, err := w.admin.CreateTopic(ctx, partitions, 1, nil, topic)
+		w.topicID = resp.ID
+		return errors.Join(err, resp.Err)
+	}) {
+		return r
 	}
-	ok := r.Check("the storm", func() error { return s.weather(ctx) }) &&
-		r.Check("every group reads and commits the rest", func() error { return s.settle(ctx) }) &&
-		r.Check("every commit is there after another restart", func() error { return s.restartSettled(ctx) })
-	stop()
-	samplers.Wait()
-	r.Check("members of all kinds took part", s.tookPart)
-	violations := s.judge(r, ok)
-	h := &s.rec.h
-	_, _ = fmt.Fprintf(o.Out, "storm: %d members, %d joined, %d left, %d crashed, %d restarts, %d records acknowledged, %d read, %d commits (%d without success), %d committed offsets sampled, %d violations; %s\n",
-		s.rec.members.Load(), s.rec.joined.Load(), s.rec.left.Load(), s.rec.crashed.Load(), len(h.Restarts), len(h.Acked), len(h.Reads), len(h.Commits),
-		s.rec.refused.Load(), len(h.Samples), violations, time.Since(began).Round(time.Second))
+	living, calm := context.WithCancel(ctx)
+	defer calm()
+	var members sync.WaitGroup
+	join := func(group, protocol string, slots int) {
+		w.names = append(w.names, group)
+		for i := range slots {
+			members.Go(func() { w.slot(living, group, protocol, i) })
+		}
+		members.Go(func() { w.watch(living, group) })
+	}
+	for g := range o.Groups {
+		join(fmt.Sprintf("classic-%d", g), "classic", o.Members)
+		join(fmt.Sprintf("consumer-%d", g), "consumer", o.Members)
+	}
+	join("cooperative", "cooperative", cooperates)
+	r.Check("the storm", func() error { return w.blow(ctx, cl) })
+	close(w.over)
+	var ends []int64
+	began := time.Now()
+	r.Check("after it everything is read and committed", func() (err error) {
+		ends, err = w.settle(ctx, cl)
+		return err
+	})
+	took := time.Since(began)
+	calm()
+	members.Wait()
+	r.Check("every commit is there after another kill", func() error { return w.kept(ctx, ends) })
+	events := w.h.Events()
+	r.Check("nothing was passed over, no commit went back, no partition had two owners", func() error {
+		faults := Check(events, ends)
+		if len(faults) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%d faults in %d events, seed %d\n%s", len(faults), len(events), o.Seed, strings.Join(faults[:min(8, len(faults))], "\n"))
+	})
+	r.Check("it was a storm", func() error {
+		if w.joined.Load() < int64(2*o.Groups*o.Members) || w.crashed.Load() == 0 || w.left.Load() == 0 {
+			return fmt.Errorf("only %d joined, %d left, %d crashed", w.joined.Load(), w.left.Load(), w.crashed.Load())
+		}
+		return nil
+	})
+	var records int64
+	for _, e := range ends {
+		records += e
+	}
+	fmt.Fprintf(o.Out, "storm: %d groups, %d members joined, %d left, %d crashed, the broker was killed %d times; %d records for each group, %d events; settled after %s\n",
+		len(w.names), w.joined.Load(), w.left.Load(), w.crashed.Load(), o.Restarts, records, len(events), took.Round(100*time.Millisecond))
 	return r
 }
 
-// judge checks the history. One that was not read to its end shows records as skipped that had no chance, so that is left
-// out. It returns how many violations there are.
-func (s *storm) judge(r *report.Report, complete bool) (count int) {
-	var names []string
-	for _, g := range s.groups {
-		names = append(names, g.name)
+// blow produces, and kills the broker now and then.
+func (w *weather) blow(ctx context.Context, cl *kgo.Client) error {
+	rng := rand.New(rand.NewPCG(w.Seed, 1))
+	end := time.Now().Add(w.Duration)
+	next := time.Now().Add(w.Duration / time.Duration(w.Restarts+1))
+	for n := 0; time.Now().Before(end); n++ {
+		if time.Now().After(next) {
+			if err := w.Restart(); err != nil {
+				return err
+			}
+			next = time.Now().Add(w.Duration/time.Duration(w.Restarts+1) - time.Duration(rng.IntN(1000))*time.Millisecond)
+		}
+		if err := produce(ctx, cl, n); err != nil {
+			return err
+		}
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	violations := Check(&s.rec.h, names)
-	for _, kind := range Kinds() {
-		if kind == Skipped && !complete {
+	return nil
+}
+
+// produce writes a few records to every partition.
+func produce(ctx context.Context, cl *kgo.Client, n int) error {
+	var list []*kgo.Record
+	for p := range int32(partitions) {
+		for i := range 3 {
+			list = append(list, &kgo.Record{Topic: topic, Partition: p, Value: fmt.Appendf(nil, "%d.%d", n, i)})
+		}
+	}
+	return cl.ProduceSync(ctx, list...).FirstErr()
+}
+
+// settle writes once more, so that every partition has to have an owner, and waits until every group has committed everything.
+func (w *weather) settle(ctx context.Context, cl *kgo.Client) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	ends := make([]int64, partitions)
+	if err := produce(ctx, cl, -1); err != nil {
+		return ends, err
+	}
+	listed, err := w.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return ends, err
+	}
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	for {
+		behind, err := w.behind(ctx, ends)
+		if err == nil && behind == "" {
+			return ends, nil
+		}
+		if pauseErr := pause(ctx, 100*time.Millisecond); pauseErr != nil {
+			return ends, fmt.Errorf("%w: %s", errors.Join(pauseErr, err), behind)
+		}
+	}
+}
+
+// kept kills the broker once more and looks whether every group's commits are there.
+func (w *weather) kept(ctx context.Context, ends []int64) error {
+	if err := w.Restart(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		behind, err := w.behind(ctx, ends)
+		switch {
+		case err == nil && behind != "":
+			return errors.New(behind)
+		case err == nil:
+			return nil
+		}
+		if pauseErr := pause(ctx, 100*time.Millisecond); pauseErr != nil {
+			return errors.Join(pauseErr, err)
+		}
+	}
+}
+
+// watch asks for the committed offsets of a group again and again.
+func (w *weather) watch(ctx context.Context, group string) {
+	m := newRaw(w.Addr, group, topic, group+".watch", w.Seed, w.h)
+	defer m.cut()
+	all := make([]int32, partitions)
+	for p := range all {
+		all[p] = int32(p)
+	}
+	for ctx.Err() == nil {
+		_, _ = m.fetchOffsets(ctx, all) // the broker may be away
+		_ = pause(ctx, 200*time.Millisecond)
+	}
+}
+
+// behind names a partition that a group has not committed to its end.
+func (w *weather) behind(ctx context.Context, ends []int64) (string, error) {
+	for _, name := range w.names {
+		offsets, err := w.admin.FetchOffsets(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		for p, end := range ends {
+			if o, ok := offsets.Lookup(topic, int32(p)); !ok || o.At != end {
+				return fmt.Sprintf("%s has committed %d of %d in partition %d", name, o.At, end, p), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// liver is a member: a raw one of either protocol, or franz-go's.
+type liver interface {
+	live(ctx context.Context)
+	leave(ctx context.Context)
+	gone()
+	cut()
+}
+
+// slot is one place in a group: member after member takes it. A quarter of them come and go, some fall silent; those that are
+// there when the storm is over stay until it has settled.
+func (w *weather) slot(ctx context.Context, group, protocol string, i int) {
+	seed := w.Seed<<16 + uint64(i)
+	rng := rand.New(rand.NewPCG(seed, uint64(len(group))))
+	if pause(ctx, time.Duration(rng.IntN(2000))*time.Millisecond) != nil {
+		return
+	}
+	for n := 0; ctx.Err() == nil; n++ {
+		m, err := w.member(group, protocol, i, n, rng)
+		if err != nil {
+			fmt.Fprintf(w.Out, "storm: %s: %v\n", group, err)
+			return
+		}
+		w.joined.Add(1)
+		life, end := context.WithCancel(ctx)
+		go w.fate(life, end, i, time.Duration(1000+rng.IntN(12000))*time.Millisecond)
+		m.live(life)
+		end()
+		if ctx.Err() == nil && rng.IntN(2) == 0 {
+			m.gone()
+			m.cut()
+			w.crashed.Add(1)
 			continue
 		}
-		count += len(violations[kind])
-		r.Check(kind, func() error {
-			found := violations[kind]
-			if len(found) == 0 {
-				return nil
-			}
-			return fmt.Errorf("%d violations\n%s", len(found), strings.Join(found[:min(5, len(found))], "\n"))
-		})
+		m.leave(context.WithoutCancel(ctx))
+		w.left.Add(1)
 	}
-	return count
 }
 
-// tookPart guards against a storm that tests nothing.
-func (s *storm) tookPart() error {
-	owned, committed := map[string]bool{}, map[string]bool{}
-	for _, o := range s.rec.h.Owned {
-		owned[o.Group] = owned[o.Group] || o.Generation > 0
+// fate ends the life of a member that comes and goes, as long as the storm blows.
+func (w *weather) fate(life context.Context, end func(), i int, after time.Duration) {
+	if i%4 != 0 {
+		return // it stays
 	}
-	for _, c := range s.rec.h.Commits {
-		committed[c.Group] = committed[c.Group] || c.OK
+	select {
+	case <-time.After(after):
+		end()
+	case <-w.over:
+	case <-life.Done():
 	}
-	for _, g := range s.groups {
-		if !owned[g.name] || !committed[g.name] {
-			return fmt.Errorf("%s: assigned %t, committed %t", g.name, owned[g.name], committed[g.name])
-		}
-	}
-	if s.rec.left.Load() == 0 || s.rec.crashed.Load() == 0 || len(s.rec.h.Samples) == 0 {
-		return fmt.Errorf("%d left, %d crashed, %d samples", s.rec.left.Load(), s.rec.crashed.Load(), len(s.rec.h.Samples))
-	}
-	return nil
 }
 
-func (s *storm) prepare(ctx context.Context) error {
-	cl, err := samplingClient(s.Broker.Addr)
-	if err != nil {
-		return err
+// member makes the n-th member of a place. Every eighth place is that of a static member, every tenth falls silent once, and some
+// are franz-go's.
+func (w *weather) member(group, protocol string, i, n int, rng *rand.Rand) (liver, error) {
+	name := fmt.Sprintf("%s.%d.%d", group, i, n)
+	if protocol == "cooperative" || i >= w.Members-clients {
+		return newClient(w.Addr, group, name, protocol, w.h)
 	}
-	s.admin = cl
-	resp, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, nil, topic)
-	return errors.Join(err, resp.Err)
-}
-
-// weather lets members come and go, and restarts the broker, while records are produced.
-func (s *storm) weather(ctx context.Context) error {
-	producing, stop := context.WithCancel(ctx)
-	defer stop()
-	produced := make(chan error, 1)
-	go func() { produced <- s.produce(producing) }() // joined below
-	tickets := make(chan int)                        // one per member
-	var wg sync.WaitGroup
-	var mu sync.Mutex // guards errs
-	var errs []error
-	fail := func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		errs = append(errs, err)
+	var instance *string
+	if i%8 == 4 {
+		name = fmt.Sprintf("%s.static%d", group, i)
+		instance = &name
 	}
-	for _, g := range s.groups {
-		for range slots {
-			wg.Go(func() {
-				for n := range tickets {
-					fail(s.live(ctx, g, n))
-				}
-			})
-		}
+	m := newRaw(w.Addr, group, topic, name, w.Seed+uint64(i*1000+n), w.h)
+	m.instance, m.plant = instance, w.Plant && i == 1
+	if i%10 == 3 && n == 0 {
+		m.silentAt = time.Now().Add(time.Duration(2000+rng.IntN(int(w.Duration.Milliseconds()/2))) * time.Millisecond)
 	}
-	for n := range s.Members {
-		tickets <- n
-		if every := s.Members / (s.Restarts + 1); n > 0 && n%every == 0 && n/every <= s.Restarts {
-			fail(s.restart(ctx))
-		}
+	if protocol == "classic" {
+		return &classic{raw: m, partitions: partitions}, nil
 	}
-	close(tickets)
-	wg.Wait()
-	stop()
-	return errors.Join(append(errs, <-produced)...)
-}
-
-// live is the life of one member: it joins, reads for a while, and leaves or crashes, sometimes before it has joined.
-func (s *storm) live(ctx context.Context, g group, n int) error {
-	m, err := newMember(s.Broker.Addr, g, 2*time.Second, &s.rec)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	span := time.Duration(100+rand.IntN(1500)) * time.Millisecond
-	crashes := n%3 == 0
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if n%10 != 0 { // one in ten does not wait until it has joined
-			select {
-			case <-m.joined:
-			case <-ctx.Done():
-			}
-		}
-		select {
-		case <-time.After(span):
-		case <-ctx.Done():
-		}
-		if crashes {
-			m.crash()
-		}
-		cancel()
-	})
-	m.consume(ctx)
-	wg.Wait()
-	if crashes {
-		m.close()
-	} else {
-		m.leave()
-	}
-	return nil
-}
-
-func (s *storm) restart(ctx context.Context) error {
-	if err := s.Broker.Kill(); err != nil {
-		return err
-	}
-	if err := s.Broker.Restart(ctx); err != nil {
-		return err
-	}
-	at := s.rec.tick()
-	s.rec.note(func(h *History) { h.Restarts = append(h.Restarts, at) })
-	return nil
-}
-
-// produce writes unique values until ctx ends, and then waits for what is under way.
-func (s *storm) produce(ctx context.Context) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Broker.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(5000))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for n := 0; ctx.Err() == nil; n++ {
-		r := &kgo.Record{Partition: int32(n % partitions), Value: fmt.Appendf(nil, "record %d", n)}
-		cl.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
-			if err == nil {
-				s.rec.note(func(h *History) { h.Acked = append(h.Acked, Read{"", r.Partition, r.Offset, string(r.Value)}) })
-			}
-		})
-		if n%partitions == 0 {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-			}
-		}
-	}
-	flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), catchUp)
-	defer cancel()
-	if err := cl.Flush(flushing); err != nil {
-		return fmt.Errorf("records are neither acknowledged nor refused: %w", err)
-	}
-	if s.rec.acked() < partitions {
-		return fmt.Errorf("only %d records were acknowledged", s.rec.acked())
-	}
-	return nil
+	m.id = fmt.Sprintf("%s-%d-%d", name, n, rng.Uint32())
+	return &consumer{raw: m, topicID: w.topicID}, nil
 }

@@ -5,6 +5,7 @@
 //	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
 //	compat smoke            every client against one broker
 //	compat groups           groups of every client, in processes of their own
+//	compat storm            groups of hundreds of members in a storm
 //	compat member CLIENT ADDR
 //	                        host members of groups with a Go client, for compat groups
 //	compat go CLIENT        one Go client against the broker at $DMQ_BOOTSTRAP
@@ -15,7 +16,6 @@
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
 //	compat groupdata        records of every kind of group, beside Kafka's
-//	compat storm            groups whose members come and go while the broker is killed
 //	compat bench-groups     what groups cost, on dmq and on Kafka
 //	compat kill, powercut   crashes under load
 //

@@ -4,42 +4,33 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
+	"time"
 
-	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/storm"
 )
 
-// runStorm lets groups weather members that come and go and a broker that is killed: compat storm [-broker dmq|kafka]
-// [-members N] [-restarts N].
+// runStorm lets groups of hundreds of members through a storm: compat storm [-broker dmq|kafka] [-long].
 func runStorm(ctx context.Context, args []string) (code int, err error) {
 	fs := flag.NewFlagSet("storm", flag.ContinueOnError)
-	kind := fs.String("broker", "dmq", "the broker: dmq, or kafka to prove the test")
-	members := fs.Int("members", 200, "how many members come and go")
-	restarts := fs.Int("restarts", 3, "how often the broker is killed meanwhile")
+	kind := fs.String("broker", "dmq", "the broker to start: dmq or kafka")
+	long := fs.Bool("long", false, "more groups, for longer")
+	seed := fs.Uint64("seed", uint64(time.Now().UnixNano()), "of who does what when")
+	o := storm.Options{Groups: 2, Members: 50, Duration: 18 * time.Second, Restarts: 2, Out: os.Stdout}
+	fs.DurationVar(&o.Duration, "for", o.Duration, "how long it blows")
+	fs.BoolVar(&o.Plant, "plant", false, "have a member commit lower offsets without a word: the run has to fail")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
 	}
-	if *members < 2*(*restarts+1) || *restarts < 0 {
-		return 2, fmt.Errorf("%d members are too few for %d restarts", *members, *restarts)
+	if *long {
+		o.Groups, o.Members, o.Duration, o.Restarts = 4, 75, 2*time.Minute, 8
 	}
-	start, err := starter(ctx, *kind)
+	b, done, err := startBroker(ctx, *kind, storm.Properties())
 	if err != nil {
 		return 0, err
 	}
-	dir, err := os.MkdirTemp("", "compat-storm-")
-	if err != nil {
-		return 0, err
-	}
-	b, err := start(ctx, peer.Options{Dir: dir, Properties: storm.Properties()})
-	if err != nil {
-		return 0, errors.Join(err, os.RemoveAll(dir))
-	}
-	defer func() { err = errors.Join(err, b.Stop(), os.RemoveAll(dir)) }()
-	r := storm.Run(ctx, storm.Options{Broker: b, Members: *members, Restarts: *restarts, Out: os.Stdout})
-	if r.Failed > 0 {
-		fmt.Printf("storm: the broker's log ends with\n%s\n", b.LogTail(10))
-	}
-	return r.Close(), nil
+	defer func() { err = errors.Join(err, done()) }()
+	o.Addr, o.Seed = b.Addr, *seed
+	o.Restart = func() error { return errors.Join(b.Kill(), b.Restart(ctx)) }
+	return storm.Run(ctx, o).Close(), nil
 }

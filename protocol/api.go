@@ -61,6 +61,7 @@ var served = [...]API{
 	{Key: 44, Name: "IncrementalAlterConfigs", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 1, Scope: both, Forwarded: true},
 	{Key: 47, Name: "OffsetDelete", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: -1, Scope: ScopeBroker},
 	{Key: 55, Name: "DescribeQuorum", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
+	{Key: 56, Name: "AlterPartition", MinVersion: 2, MaxVersion: 3, AdvertisedMin: 2, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 57, Name: "UpdateFeatures", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
 	{Key: 60, Name: "DescribeCluster", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both},
 	{Key: 61, Name: "DescribeProducers", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},

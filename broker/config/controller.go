@@ -2,6 +2,7 @@ package config
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
@@ -10,9 +11,15 @@ import (
 )
 
 // ControllerSchema answers the controller's questions about configuration keys.
-func (c *Config) ControllerSchema() controller.ConfigSchema { return controllerSchema{c} }
+func (c *Config) ControllerSchema() controller.ConfigSchema {
+	unclean, _ := c.effective(c.merged(Dynamic{}), "unclean.leader.election.enable")
+	return controllerSchema{c: c, unclean: isTrue(unclean), durable: c.Durable()}
+}
 
-type controllerSchema struct{ c *Config }
+type controllerSchema struct {
+	c                *Config
+	unclean, durable bool // the static properties
+}
 
 // Validate implements controller.ConfigSchema. As in Kafka, values of a broker's properties are checked by the broker
 // that took the request; the controller only checks the resource's name.
@@ -87,3 +94,31 @@ func (s controllerSchema) TopicConfigs(overrides, cluster map[string]string) []c
 	}
 	return out
 }
+
+// TopicPolicy implements controller.ConfigSchema. It is asked for with every partition that changes, so it reads only what it
+// needs.
+func (s controllerSchema) TopicPolicy(topic, broker, cluster map[string]string) controller.TopicPolicy {
+	p := controller.TopicPolicy{
+		MinISR:          int(s.c.TopicMinISR(topic, Dynamic{Broker: broker, Cluster: cluster})),
+		UncleanElection: s.unclean,
+		Durable:         s.durable,
+	}
+	for _, layer := range [...]map[string]string{cluster, broker} {
+		if text, ok := layer["unclean.leader.election.enable"]; ok {
+			p.UncleanElection = isTrue(text)
+		}
+		if text, ok := layer["log.flush.interval.messages"]; ok {
+			p.Durable = strings.TrimSpace(text) == "1"
+		}
+	}
+	if text, ok := topic["unclean.leader.election.enable"]; ok {
+		p.UncleanElection = isTrue(text)
+	}
+	if text, ok := topic["flush.messages"]; ok {
+		p.Durable = strings.TrimSpace(text) == "1"
+	}
+	return p
+}
+
+// isTrue reads a boolean property as Kafka does, in any case.
+func isTrue(text string) bool { return strings.EqualFold(strings.TrimSpace(text), "true") }

@@ -94,6 +94,8 @@ func topLevelError(req kmsg.Request, code int16, msg *string) kmsg.Response {
 		r.ErrorCode = code
 	case *kmsg.AllocateProducerIDsResponse:
 		r.ErrorCode = code
+	case *kmsg.AlterPartitionResponse:
+		r.ErrorCode = code
 	}
 	return resp
 }

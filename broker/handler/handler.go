@@ -97,6 +97,7 @@ func (h *Handler) table() map[int16]serveFunc {
 		key(kmsg.BrokerRegistration):      h.forward,
 		key(kmsg.BrokerHeartbeat):         h.forward,
 		key(kmsg.AllocateProducerIDs):     h.forward,
+		key(kmsg.AlterPartition):          h.forward,
 	}
 	h.data.register(t)
 	h.groups.register(t)

@@ -26,10 +26,12 @@ func (d *decider) registerBroker(v *view, req *kmsg.BrokerRegistrationRequest, n
 		return answered(resp), nil
 	}
 	var records []metadata.Record
-	if existing := v.img.Brokers[id]; existing != nil && existing.IncarnationID == r.IncarnationID {
+	existing := v.img.Brokers[id]
+	if existing != nil && existing.IncarnationID == r.IncarnationID {
 		r.Epoch, r.Fenced, r.InControlledShutdown = existing.Epoch, existing.Fenced, existing.InControlledShutdown
 	} else {
-		records = v.without(id) // what the incarnation before led and was in sync with
+		clean := existing != nil && int64(existing.Epoch) == req.PreviousBrokerEpoch
+		records = d.restarted(v, r, clean)
 	}
 	return decision{
 		records: append(records, r),
@@ -180,15 +182,15 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 	switch {
 	case next == unfenced && b.Fenced:
 		change.Fenced = new(bool)
-		records = append([]metadata.Record{change}, v.with(id)...)
+		records = append([]metadata.Record{change}, d.with(v, id)...)
 	case (next == fenced || next == shutdownNow) && !b.Fenced:
-		records = v.fence(b)
+		records = d.fence(v, b)
 	case next == controlledShutdown && !b.InControlledShutdown:
 		yes := true
 		change.InControlledShutdown = &yes
-		records = append([]metadata.Record{change}, v.without(id)...)
+		records = append([]metadata.Record{change}, d.without(v, id)...)
 	}
-	records = append(records, v.dirsOffline(b, req.OfflineLogDirs, len(records) > 0)...)
+	records = append(records, d.dirsOffline(v, b, req.OfflineLogDirs, len(records) > 0)...)
 
 	resp.IsCaughtUp = req.CurrentMetadataOffset >= int64(b.Epoch)
 	resp.IsFenced = next == fenced || next == shutdownNow
@@ -243,10 +245,25 @@ func (d *decider) nextState(v *view, b *image.Broker, req *kmsg.BrokerHeartbeatR
 	}
 }
 
+// restarted makes the records for what a broker's incarnation before led and was in sync with. One that did not stop cleanly
+// is in no ISR and no ELR from here on (I10), and neither is a replica whose directory did not come back.
+func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean bool) []metadata.Record {
+	lost := func(p *image.Partition) bool {
+		dir := directory(p, r.ID)
+		return !reserved(dir) && !slices.Contains(r.LogDirs, dir)
+	}
+	in := func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) || slices.Contains(p.ELR, r.ID) }
+	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool { return in(p) && (!clean || lost(p)) })
+	if !clean {
+		return records
+	}
+	return append(records, d.affected(v, left(r.ID), func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) && !lost(p) })...)
+}
+
 // fence makes the records that fence a broker.
-func (v *view) fence(b *image.Broker) []metadata.Record {
+func (d *decider) fence(v *view, b *image.Broker) []metadata.Record {
 	yes := true
-	return append(v.without(b.ID), &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: &yes})
+	return append(d.without(v, b.ID), &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: &yes})
 }
 
 // fenceStale decides the end of a session. It returns no records when the broker was heard of after all.
@@ -255,7 +272,7 @@ func (d *decider) fenceStale(v *view, id protocol.NodeID, now time.Time) decisio
 	if b == nil || b.Fenced || d.sessions.valid(id, b.Epoch, now) {
 		return answered(nil)
 	}
-	return decision{records: v.fence(b), respond: func(*image.Image) kmsg.Response { return nil }}
+	return decision{records: d.fence(v, b), respond: func(*image.Image) kmsg.Response { return nil }}
 }
 
 // unregisterBroker decides UnregisterBroker.
@@ -269,7 +286,7 @@ func (d *decider) unregisterBroker(v *view, req *kmsg.UnregisterBrokerRequest) (
 		resp.ErrorCode, resp.ErrorMessage = errcode.Of(err), errcode.Message(err)
 		return answered(resp), nil
 	}
-	records := append(v.without(id), &metadata.UnregisterBrokerRecord{ID: id, Epoch: b.Epoch})
+	records := append(d.without(v, id), &metadata.UnregisterBrokerRecord{ID: id, Epoch: b.Epoch})
 	return decision{records: records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }
 

@@ -51,6 +51,9 @@ type ConfigSchema interface {
 	// Default returns the value a key has without an override on this resource (cluster-wide dynamic configs given), for
 	// APPEND and SUBTRACT on an unset list.
 	Default(r image.Resource, key string, cluster map[string]string) (string, bool)
+	// TopicPolicy is what a topic's configuration says about its replication, given its overrides, the dynamic configs of
+	// this node's broker and the cluster-wide ones.
+	TopicPolicy(topic, broker, cluster map[string]string) TopicPolicy
 	// TopicConfigs describes all effective configs of a topic with these overrides, sorted by name, for CreateTopics v5+.
 	TopicConfigs(overrides, cluster map[string]string) []TopicConfig
 }
@@ -121,8 +124,8 @@ type answer struct {
 }
 
 // Handle is the one door for requests of the controller: CreateTopics, DeleteTopics, CreatePartitions, AlterConfigs,
-// IncrementalAlterConfigs, UpdateFeatures, BrokerRegistration, BrokerHeartbeat, UnregisterBroker, AllocateProducerIDs and
-// DescribeQuorum. What it reads of req must not change until it returns.
+// IncrementalAlterConfigs, UpdateFeatures, BrokerRegistration, BrokerHeartbeat, UnregisterBroker, AllocateProducerIDs,
+// AlterPartition and DescribeQuorum. What it reads of req must not change until it returns.
 func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
 		return c.describeQuorum(r, time.Now()), nil

@@ -65,6 +65,8 @@ func (d *decider) decision(req kmsg.Request) func(v *view, now time.Time) (decis
 		return func(v *view, _ time.Time) (decision, error) { return d.heartbeat(v, r) }
 	case *kmsg.UnregisterBrokerRequest:
 		return func(v *view, _ time.Time) (decision, error) { return d.unregisterBroker(v, r) }
+	case *kmsg.AlterPartitionRequest:
+		return func(v *view, _ time.Time) (decision, error) { return d.alterPartition(v, r) }
 	case *kmsg.AllocateProducerIDsRequest:
 		return func(v *view, _ time.Time) (decision, error) { return d.allocateProducerIDs(v, r) }
 	default:

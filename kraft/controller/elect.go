@@ -2,65 +2,73 @@ package controller
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// without makes the records that take a broker out of every ISR and leadership. An ISR is never emptied: its last member
-// stays, without leading.
-func (v *view) without(id protocol.NodeID) []metadata.Record {
-	return v.elect(
-		func(p *image.Partition) bool { return slices.Contains(p.ISR, id) },
-		func(p *image.Partition) []protocol.NodeID { return remove(p.ISR, id) },
-		func(n protocol.NodeID) bool { return n != id && v.active(n) },
-	)
+// EligibleLeaderReplicas is the feature that lets replicas outside the ISR lead where they hold every committed record.
+const EligibleLeaderReplicas = "eligible.leader.replicas.version"
+
+// event is what happened to brokers, seen from their partitions. Fields without a broker are noNode.
+type event struct {
+	left    protocol.NodeID // does not serve any more
+	joined  protocol.NodeID // serves from now on
+	unclean protocol.NodeID // stopped without saying what its logs hold
 }
 
-// with makes the records that give leaderless partitions a leader now that a broker is active.
-func (v *view) with(id protocol.NodeID) []metadata.Record {
-	return v.elect(
-		func(p *image.Partition) bool { return p.Leader == image.NoLeader },
-		func(p *image.Partition) []protocol.NodeID { return p.ISR },
-		func(n protocol.NodeID) bool { return n == id || v.active(n) },
-	)
-}
+func left(id protocol.NodeID) event    { return event{left: id, joined: noNode, unclean: noNode} }
+func joined(id protocol.NodeID) event  { return event{left: noNode, joined: id, unclean: noNode} }
+func crashed(id protocol.NodeID) event { return event{left: noNode, joined: noNode, unclean: id} }
 
-// dirsOffline makes the records for directories that failed on a broker: their replicas leave ISRs and leaderships. In a
-// heartbeat that changes more (busy) it waits for the next one, so that each decision sees the effect of the one before.
-func (v *view) dirsOffline(b *image.Broker, offline [][16]byte, busy bool) []metadata.Record {
-	online := slices.DeleteFunc(slices.Clone(b.LogDirs), func(dir protocol.TopicID) bool {
-		return slices.Contains(offline, [16]byte(dir))
-	})
-	if busy || len(online) == len(b.LogDirs) {
-		return nil
+// transition begins the transition of a partition, on which nothing is decided yet.
+func (d *decider) transition(v *view, t *image.Topic, p *image.Partition) *transition {
+	return &transition{
+		prev: p, next: *p,
+		policy:     d.policy(v, t.Name),
+		elr:        v.img.Features[EligibleLeaderReplicas] > 0,
+		canLead:    func(id protocol.NodeID) bool { return v.active(id) && v.dirOnline(p, id) },
+		canServe:   v.active,
+		unclean:    noNode,
+		defaultDir: v.defaultDir,
 	}
-	failed := func(p *image.Partition) bool {
-		dir := directory(p, b.ID)
-		return slices.Contains(b.LogDirs, dir) && !slices.Contains(online, dir)
-	}
-	records := v.elect(
-		func(p *image.Partition) bool { return slices.Contains(p.ISR, b.ID) && failed(p) },
-		func(p *image.Partition) []protocol.NodeID { return remove(p.ISR, b.ID) },
-		func(n protocol.NodeID) bool { return n != b.ID && v.active(n) },
-	)
-	return append(records, &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, LogDirs: append([]protocol.TopicID{}, online...)})
 }
 
-// elect changes the ISR and leader of the affected partitions: the leader stays if it can, else the first replica that is in
-// the new ISR and may lead takes over, else there is none.
-func (v *view) elect(affected func(*image.Partition) bool, isr func(*image.Partition) []protocol.NodeID,
-	acceptable func(protocol.NodeID) bool,
-) []metadata.Record {
+// policy is what the configuration says about a topic, as this node knows it: brokers' own files may differ.
+func (d *decider) policy(v *view, topic string) TopicPolicy {
+	return d.schema.TopicPolicy(v.img.Configs[image.Resource{Type: image.ResourceTopic, Name: topic}],
+		v.img.Configs[image.Resource{Type: image.ResourceBroker, Name: strconv.Itoa(int(d.nodeID))}],
+		v.img.Configs[image.Resource{Type: image.ResourceBroker}])
+}
+
+// follow takes a partition through an event.
+func (d *decider) follow(v *view, t *image.Topic, p *image.Partition, e event) *metadata.PartitionChangeRecord {
+	x := d.transition(v, t, p)
+	if x.policy.UncleanElection {
+		x.election = electUnclean
+	}
+	serves := func(id protocol.NodeID) bool {
+		return id != e.left && id != e.unclean && (id == e.joined || v.active(id))
+	}
+	x.canServe = serves
+	x.canLead = func(id protocol.NodeID) bool { return serves(id) && v.dirOnline(p, id) }
+	x.unclean = e.unclean
+	x.next.ISR = without(p.ISR, []protocol.NodeID{e.left, e.unclean})
+	return x.record()
+}
+
+// affected makes the records that take every partition it concerns through an event.
+func (d *decider) affected(v *view, e event, concerns func(*image.Partition) bool) []metadata.Record {
 	var records []metadata.Record
 	for _, t := range v.sortedTopics() {
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
-			if !affected(p) {
+			if !concerns(p) {
 				continue
 			}
-			if r := changePartition(v, p, isr(p), acceptable); r != nil {
+			if r := d.follow(v, t, p, e); r != nil {
 				r.TopicID, r.Partition = t.ID, int32(i)
 				records = append(records, r)
 			}
@@ -69,28 +77,30 @@ func (v *view) elect(affected func(*image.Partition) bool, isr func(*image.Parti
 	return records
 }
 
-// changePartition makes the record for one partition, or nil when nothing changes.
-func changePartition(v *view, p *image.Partition, isr []protocol.NodeID, acceptable func(protocol.NodeID) bool) *metadata.PartitionChangeRecord {
-	leads := func(id protocol.NodeID) bool {
-		return slices.Contains(isr, id) && acceptable(id) && v.dirOnline(p, id)
-	}
-	leader := image.NoLeader
-	if leads(p.Leader) {
-		leader = p.Leader
-	} else if i := slices.IndexFunc(p.Replicas, leads); i >= 0 {
-		leader = p.Replicas[i]
-	}
-	r := &metadata.PartitionChangeRecord{}
-	if leader != p.Leader {
-		r.Leader = &leader
-	}
-	if len(isr) > 0 && !slices.Equal(isr, p.ISR) {
-		r.ISR = isr
-	}
-	if r.Leader == nil && r.ISR == nil {
+// without makes the records that take a broker out of every ISR and leadership.
+func (d *decider) without(v *view, id protocol.NodeID) []metadata.Record {
+	return d.affected(v, left(id), func(p *image.Partition) bool { return slices.Contains(p.ISR, id) })
+}
+
+// with makes the records that give leaderless partitions a leader now that a broker is active.
+func (d *decider) with(v *view, id protocol.NodeID) []metadata.Record {
+	return d.affected(v, joined(id), func(p *image.Partition) bool { return p.Leader == image.NoLeader })
+}
+
+// dirsOffline makes the records for directories that failed on a broker: their replicas leave ISRs and leaderships. In a
+// heartbeat that changes more (busy) it waits for the next one, so that each decision sees the effect of the one before.
+func (d *decider) dirsOffline(v *view, b *image.Broker, offline [][16]byte, busy bool) []metadata.Record {
+	online := slices.DeleteFunc(slices.Clone(b.LogDirs), func(dir protocol.TopicID) bool {
+		return slices.Contains(offline, [16]byte(dir))
+	})
+	if busy || len(online) == len(b.LogDirs) {
 		return nil
 	}
-	return r
+	records := d.affected(v, left(b.ID), func(p *image.Partition) bool {
+		dir := directory(p, b.ID)
+		return slices.Contains(b.LogDirs, dir) && !slices.Contains(online, dir)
+	})
+	return append(records, &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, LogDirs: append([]protocol.TopicID{}, online...)})
 }
 
 // directory is where a replica lies; zero: not known.
@@ -107,8 +117,4 @@ func (v *view) dirOnline(p *image.Partition, id protocol.NodeID) bool {
 	dir := directory(p, id)
 	b := v.img.Brokers[id]
 	return reserved(dir) || b != nil && slices.Contains(b.LogDirs, dir)
-}
-
-func remove(list []protocol.NodeID, id protocol.NodeID) []protocol.NodeID {
-	return slices.DeleteFunc(slices.Clone(list), func(n protocol.NodeID) bool { return n == id })
 }

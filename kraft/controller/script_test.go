@@ -60,7 +60,7 @@ func play(t *testing.T, transcript []byte) []byte {
 	s := controller.NewScript(controller.Options{
 		NodeID: 1, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
 		Settings: controller.Settings{NumPartitions: 2},
-		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "group.version": {Min: 0, Max: 1}},
+		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "group.version": {Min: 0, Max: 1}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
 	}, "cluster")
 	var out bytes.Buffer
 	scanner := bufio.NewScanner(bytes.NewReader(transcript))
@@ -143,6 +143,9 @@ func run(t *testing.T, s *controller.Script, line string) string {
 	case "image":
 		return formatImage(s.Image())
 	case "register":
+		if a.flag("clean") {
+			a["previous"] = []string{fmt.Sprint(epochOf(s, a))}
+		}
 		req = registerRequest(a)
 	case "heartbeat":
 		req = heartbeatRequest(s, a)
@@ -167,6 +170,8 @@ func run(t *testing.T, s *controller.Script, line string) string {
 		req = replaceConfigRequest(line, a)
 	case "feature":
 		req = featureRequest(line, a)
+	case "alter-isr":
+		req = alterPartitionRequest(s, line, a)
 	default:
 		t.Fatalf("unknown command %s", line)
 	}
@@ -192,13 +197,14 @@ func registerRequest(a args) kmsg.Request {
 	r.ClusterID = a.one("cluster", "cluster")
 	r.IncarnationID = id(a.one("incarnation", "1"))
 	r.IsMigratingZkBroker = a.flag("zk")
+	r.PreviousBrokerEpoch = a.num("previous", -1)
 	if rack, ok := a["rack"]; ok {
 		r.Rack = &rack[0]
 	}
 	for _, d := range a["dir"] {
 		r.LogDirs = append(r.LogDirs, id(d))
 	}
-	for _, f := range append([]string{"metadata.version:" + a.one("mv", "7-33")}, a["feature"]...) {
+	for _, f := range append([]string{"metadata.version:" + a.one("mv", "7-33"), "eligible.leader.replicas.version:0-1"}, a["feature"]...) {
 		name, levels, _ := strings.Cut(f, ":")
 		if levels == "" {
 			continue
@@ -385,6 +391,52 @@ func replaceConfigRequest(line string, a args) kmsg.Request {
 	return r
 }
 
+// alterPartitionRequest reads "alter-isr id=1 / topic:partition isr=1,2:epoch leader-epoch=0 partition-epoch=0". Epochs default
+// to the present ones; "old" is one less.
+func alterPartitionRequest(s *controller.Script, line string, a args) kmsg.Request {
+	r := kmsg.NewPtrAlterPartitionRequest()
+	r.Version = int16(a.num("v", 3))
+	r.BrokerID = int32(a.num("id", 0))
+	r.BrokerEpoch = epochOf(s, a)
+	for _, fields := range sections(line) {
+		o := words(fields[1:])
+		name, n, _ := strings.Cut(fields[0], ":")
+		rt := kmsg.NewAlterPartitionRequestTopic()
+		rp := kmsg.NewAlterPartitionRequestTopicPartition()
+		partition, _ := strconv.Atoi(n)
+		rp.Partition = int32(partition)
+		rp.LeaderRecoveryState = int8(o.num("recovery", 0))
+		if t := s.Image().Topics[name]; t != nil {
+			rt.TopicID = t.ID
+			if partition < len(t.Partitions) {
+				rp.LeaderEpoch = t.Partitions[partition].LeaderEpoch + int32(o.num("leader-epoch", 0))
+				rp.PartitionEpoch = t.Partitions[partition].PartitionEpoch + int32(o.num("partition-epoch", 0))
+			}
+		}
+		for m := range strings.SplitSeq(o.one("isr", ""), ",") {
+			id, epoch, given := strings.Cut(m, ":")
+			member := kmsg.NewAlterPartitionRequestTopicPartitionNewEpochISR()
+			member.BrokerID = int32(number(id))
+			if b := s.Image().Brokers[protocol.NodeID(member.BrokerID)]; b != nil {
+				member.BrokerEpoch = int64(b.Epoch)
+			}
+			if given {
+				member.BrokerEpoch = int64(number(epoch))
+			}
+			rp.NewEpochISR = append(rp.NewEpochISR, member)
+			rp.NewISR = append(rp.NewISR, member.BrokerID)
+		}
+		rt.Partitions = append(rt.Partitions, rp)
+		r.Topics = append(r.Topics, rt)
+	}
+	return r
+}
+
+func number(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
 func featureRequest(line string, a args) kmsg.Request {
 	r := kmsg.NewPtrUpdateFeaturesRequest()
 	r.Version = int16(a.num("v", 2))
@@ -416,6 +468,16 @@ func formatResponse(resp kmsg.Response) string {
 	switch r := resp.(type) {
 	case *kmsg.BrokerRegistrationResponse:
 		p("%s epoch %d", code(r.ErrorCode, nil), r.BrokerEpoch)
+	case *kmsg.AlterPartitionResponse:
+		if r.ErrorCode != 0 {
+			p("%s", code(r.ErrorCode, nil))
+		}
+		for _, t := range r.Topics {
+			for _, rp := range t.Partitions {
+				p("%d-%d %s leader %d isr %v epoch %d/%d recovery %d", t.TopidID[15], rp.Partition, code(rp.ErrorCode, nil),
+					rp.LeaderID, rp.ISR, rp.LeaderEpoch, rp.PartitionEpoch, rp.LeaderRecoveryState)
+			}
+		}
 	case *kmsg.BrokerHeartbeatResponse:
 		p("%s caught-up=%v fenced=%v stop=%v", code(r.ErrorCode, nil), r.IsCaughtUp, r.IsFenced, r.ShouldShutdown)
 	case *kmsg.UnregisterBrokerResponse:
@@ -490,6 +552,20 @@ func formatRecord(s *controller.Script, r metadata.Record) string {
 		if r.ISR != nil {
 			out += fmt.Sprintf(" isr %v", r.ISR)
 		}
+		for _, f := range []struct {
+			name string
+			list []protocol.NodeID
+		}{{"elr", r.ELR}, {"known", r.LastKnownELR}, {"replicas", r.Replicas}, {"adding", r.Adding}, {"removing", r.Removing}} {
+			if f.list != nil {
+				out += fmt.Sprintf(" %s %v", f.name, f.list)
+			}
+		}
+		if r.Directories != nil {
+			out += fmt.Sprintf(" dirs %v", lastBytes(r.Directories))
+		}
+		if r.LeaderRecoveryState != nil {
+			out += fmt.Sprintf(" recovery %d", *r.LeaderRecoveryState)
+		}
 		return out
 	case *metadata.TopicRecord:
 		return fmt.Sprintf("topic %s id %d", r.Name, r.ID[15])
@@ -526,12 +602,28 @@ func formatRecord(s *controller.Script, r metadata.Record) string {
 	}
 }
 
-func formatPartition(p *image.Partition) string {
-	var dirs []byte
-	for _, d := range p.Directories {
-		dirs = append(dirs, d[15])
+func lastBytes(ids []protocol.TopicID) (out []byte) {
+	for _, id := range ids {
+		out = append(out, id[15])
 	}
-	return fmt.Sprintf("replicas %v dirs %v isr %v leader %d epoch %d/%d", p.Replicas, dirs, p.ISR, p.Leader, p.LeaderEpoch, p.PartitionEpoch)
+	return out
+}
+
+func formatPartition(p *image.Partition) string {
+	out := fmt.Sprintf("replicas %v dirs %v isr %v leader %d epoch %d/%d",
+		p.Replicas, lastBytes(p.Directories), p.ISR, p.Leader, p.LeaderEpoch, p.PartitionEpoch)
+	for _, f := range []struct {
+		name string
+		list []protocol.NodeID
+	}{{"elr", p.ELR}, {"known", p.LastKnownELR}, {"adding", p.Adding}, {"removing", p.Removing}} {
+		if len(f.list) > 0 {
+			out += fmt.Sprintf(" %s %v", f.name, f.list)
+		}
+	}
+	if p.LeaderRecoveryState != 0 {
+		out += fmt.Sprintf(" recovery %d", p.LeaderRecoveryState)
+	}
+	return out
 }
 
 func formatImage(img *image.Image) string {
@@ -560,7 +652,7 @@ func (schema) Validate(r image.Resource, configs map[string]string, _ []string) 
 	}
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		switch name {
-		case "cleanup.policy", "listeners", "client":
+		case "cleanup.policy", "listeners", "client", "min.insync.replicas", "unclean.leader.election.enable", "flush.messages":
 		case "retention.ms":
 			if _, err := strconv.Atoi(configs[name]); err != nil {
 				return errcode.New(errcode.KindInvalidConfig, "Invalid value %s for configuration retention.ms: Not a number of type LONG", configs[name])
@@ -572,6 +664,22 @@ func (schema) Validate(r image.Resource, configs map[string]string, _ []string) 
 		}
 	}
 	return nil
+}
+
+func (schema) TopicPolicy(topic, _, cluster map[string]string) controller.TopicPolicy {
+	p := controller.TopicPolicy{MinISR: 1, Durable: true}
+	for _, layer := range []map[string]string{cluster, topic} {
+		if n, err := strconv.Atoi(layer["min.insync.replicas"]); err == nil {
+			p.MinISR = n
+		}
+		if v, ok := layer["unclean.leader.election.enable"]; ok {
+			p.UncleanElection = v == "true"
+		}
+		if v, ok := layer["flush.messages"]; ok {
+			p.Durable = v == "1"
+		}
+	}
+	return p
 }
 
 func (schema) IsList(_ image.Resource, key string) bool {

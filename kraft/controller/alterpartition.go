@@ -1,0 +1,164 @@
+package controller
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// isrProposal is the ISR that a leader asks for.
+type isrProposal struct {
+	leader        protocol.NodeID
+	members       []protocol.NodeID
+	epochs        []int64 // of the members' brokers; -1: not known to the leader
+	recoveryState int8
+	leaderEpoch   int32
+	partEpoch     int32
+}
+
+func newProposal(version int16, leader int32, p *kmsg.AlterPartitionRequestTopicPartition) *isrProposal {
+	q := &isrProposal{
+		leader: protocol.NodeID(leader), recoveryState: p.LeaderRecoveryState, leaderEpoch: p.LeaderEpoch, partEpoch: p.PartitionEpoch,
+	}
+	if version < 3 {
+		q.members = nodeIDs(p.NewISR)
+		q.epochs = slices.Repeat([]int64{-1}, len(q.members))
+		return q
+	}
+	for _, m := range p.NewEpochISR {
+		q.members = append(q.members, protocol.NodeID(m.BrokerID))
+		q.epochs = append(q.epochs, m.BrokerEpoch)
+	}
+	return q
+}
+
+// alterPartition decides AlterPartition: leaders tell how their ISRs change. Each partition is decided for itself; the first
+// fault counts, in the order of check.
+func (d *decider) alterPartition(v *view, req *kmsg.AlterPartitionRequest) (decision, error) {
+	resp := kmsg.NewPtrAlterPartitionResponse()
+	resp.Version = req.Version
+	if err := checkEpoch(v, protocol.NodeID(req.BrokerID), req.BrokerEpoch); err != nil {
+		resp.ErrorCode = errcode.Of(err)
+		return answered(resp), nil
+	}
+	var records []metadata.Record
+	seen := make(map[partitionKey]bool)
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		t := v.img.TopicByID(rt.TopicID)
+		out := kmsg.NewAlterPartitionResponseTopic()
+		out.TopidID = rt.TopicID
+		for j := range rt.Partitions {
+			p := kmsg.NewAlterPartitionResponseTopicPartition()
+			p.Partition = rt.Partitions[j].Partition
+			r, err := d.alterISR(v, t, p.Partition, newProposal(req.Version, req.BrokerID, &rt.Partitions[j]), seen, &p)
+			if r != nil {
+				records = append(records, r)
+			}
+			p.ErrorCode = errcode.Of(err)
+			out.Partitions = append(out.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return decision{records: records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
+}
+
+// partitionKey names a partition of one incarnation of a topic.
+type partitionKey struct {
+	topic     protocol.TopicID
+	partition int32
+}
+
+// alterISR decides one partition and describes it as it becomes. With an error there may be a record all the same: when the
+// new ISR completes a reassignment that takes the leadership away from who asked.
+func (d *decider) alterISR(v *view, t *image.Topic, partition int32, q *isrProposal, seen map[partitionKey]bool,
+	out *kmsg.AlterPartitionResponseTopicPartition,
+) (metadata.Record, error) {
+	if t == nil {
+		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicID}
+	}
+	if partition < 0 || int(partition) >= len(t.Partitions) {
+		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition}
+	}
+	p := &t.Partitions[partition]
+	if err := q.check(v, p); err != nil {
+		return nil, err
+	}
+	key := partitionKey{t.ID, partition}
+	if seen[key] { // named twice: decided on the same state, the second would undo the first
+		return nil, &errcode.Error{Kind: errcode.KindInvalidUpdateVersion}
+	}
+	seen[key] = true
+
+	x := d.transition(v, t, p)
+	if x.policy.UncleanElection {
+		x.election = electUnclean
+	}
+	x.next.ISR, x.next.LeaderRecoveryState = q.members, q.recoveryState
+	next := *p
+	r := x.record()
+	if r == nil {
+		describeAltered(out, &next)
+		return nil, nil
+	}
+	r.TopicID, r.Partition = t.ID, partition
+	image.Merge(&next, r)
+	if next.Leader != q.leader {
+		return r, &errcode.Error{Kind: errcode.KindNewLeaderElected}
+	}
+	describeAltered(out, &next)
+	return r, nil
+}
+
+func describeAltered(out *kmsg.AlterPartitionResponseTopicPartition, p *image.Partition) {
+	out.LeaderID, out.LeaderEpoch, out.PartitionEpoch = int32(p.Leader), p.LeaderEpoch, p.PartitionEpoch
+	out.LeaderRecoveryState = p.LeaderRecoveryState
+	for _, id := range p.ISR {
+		out.ISR = append(out.ISR, int32(id))
+	}
+}
+
+// check finds the first fault of a proposal.
+func (q *isrProposal) check(v *view, p *image.Partition) error {
+	fault := func(kind errcode.Kind) error { return &errcode.Error{Kind: kind} }
+	switch {
+	case q.leaderEpoch > p.LeaderEpoch, q.partEpoch > p.PartitionEpoch:
+		return fault(errcode.KindNotController) // it has seen more than this controller: another one leads
+	case q.leaderEpoch < p.LeaderEpoch:
+		return fault(errcode.KindFencedLeaderEpoch)
+	case q.leader != p.Leader:
+		return fault(errcode.KindInvalidRequest)
+	case q.partEpoch < p.PartitionEpoch:
+		return fault(errcode.KindInvalidUpdateVersion)
+	case !q.wellFormed(p):
+		return fault(errcode.KindInvalidRequest)
+	case !slices.ContainsFunc(q.members, func(id protocol.NodeID) bool { return id == p.Leader }):
+		return fault(errcode.KindInvalidRequest)
+	case q.recoveryState != recovered && q.recoveryState != recovering:
+		return fault(errcode.KindInvalidRequest)
+	case q.recoveryState == recovering && (len(q.members) > 1 || p.LeaderRecoveryState == recovered):
+		return fault(errcode.KindInvalidRequest)
+	}
+	for i, id := range q.members {
+		b := v.img.Brokers[id]
+		if b == nil || !b.Active() || q.epochs[i] != -1 && q.epochs[i] != int64(b.Epoch) {
+			return fault(errcode.KindIneligibleReplica)
+		}
+	}
+	return nil
+}
+
+// wellFormed reports whether the ISR has members, each once, and all of them are replicas.
+func (q *isrProposal) wellFormed(p *image.Partition) bool {
+	for i, id := range q.members {
+		if slices.Contains(q.members[:i], id) || !slices.Contains(p.Replicas, id) {
+			return false
+		}
+	}
+	return len(q.members) > 0
+}

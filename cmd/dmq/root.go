@@ -75,10 +75,11 @@ broker. Data goes to standard output, everything else to standard error.`,
 	complete(root, "output", outputs())
 	complete(root, "color", []string{"auto", "always", "never"})
 
-	root.AddGroup(&cobra.Group{ID: "run", Title: "Run a node:"}, &cobra.Group{ID: "data", Title: "Topics and records:"}, &cobra.Group{ID: "tools", Title: "Tools:"})
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run a node:"}, &cobra.Group{ID: "data", Title: "Topics and records:"}, &cobra.Group{ID: "ops", Title: "Operate a cluster:"}, &cobra.Group{ID: "tools", Title: "Tools:"})
 	root.AddCommand(
 		newServe(a), newDev(a),
 		newTopic(a), newProduce(a), newConsume(a), newGroup(a),
+		newCluster(a), newBroker(a), newPartition(a),
 		newStorage(a), newConfig(a), newVersion(a),
 	)
 	root.AddCommand(newAliases(a)...)

@@ -24,6 +24,7 @@ import (
 //   - partitions are filled in their order up to max_bytes, but no more than fetch.max.bytes; the first that has
 //     anything gives a whole batch whatever the limits
 //   - records up to the high watermark, or with read_committed up to the last stable offset; a follower's, to the log end
+//   - a follower's fetch offset is where its log ends: what it has acknowledged; see replica.Manager.Read
 //   - the fetch offset is out of range only below the log start and above the log end
 //   - an isolation level that does not exist, and a negative limit: UNKNOWN_SERVER_ERROR; a negative max_bytes hits the
 //     first partition only
@@ -89,6 +90,7 @@ type fetchCall struct {
 	listenerName string
 	received     time.Time
 	replicaID    protocol.NodeID
+	replicaEpoch protocol.BrokerEpoch
 	session      *fetchsession.Context
 	pending      *listener.Pending
 
@@ -114,9 +116,9 @@ func newFetchCall(d *dataHandler, r *listener.Request, req *kmsg.FetchRequest) *
 		c.done, c.respond = c.complete, c.readAgain
 	}
 	c.d, c.req, c.listenerName, c.received = d, req, r.Conn.ListenerName, r.Received
-	c.replicaID = protocol.NodeID(req.ReplicaID)
+	c.replicaID, c.replicaEpoch = protocol.NodeID(req.ReplicaID), replica.Unset
 	if req.Version >= 15 {
-		c.replicaID = protocol.NodeID(req.ReplicaState.ID)
+		c.replicaID, c.replicaEpoch = protocol.NodeID(req.ReplicaState.ID), protocol.BrokerEpoch(req.ReplicaState.Epoch)
 	}
 	return c
 }
@@ -208,11 +210,12 @@ func (c *fetchCall) plan(img *image.Image) (failed bool) {
 		c.parts = append(c.parts, replica.ReadPartition{
 			TopicIDPartition: p.TopicIDPartition, FetchOffset: p.FetchOffset, MaxBytes: int(p.MaxBytes),
 			CurrentLeaderEpoch: protocol.LeaderEpoch(max(p.CurrentLeaderEpoch, -1)), LastFetchedEpoch: protocol.LeaderEpoch(max(p.LastFetchedEpoch, -1)),
+			LogStartOffset: p.LogStartOffset,
 		})
 	}
 	most := max(min(int(c.req.MaxBytes), int(c.d.h.config.FetchMaxBytes)), 0)
 	c.opts = replica.ReadOptions{
-		ReplicaID: c.replicaID, Isolation: isolationOf(c.replicaID, c.req.IsolationLevel),
+		ReplicaID: c.replicaID, BrokerEpoch: c.replicaEpoch, Isolation: isolationOf(c.replicaID, c.req.IsolationLevel),
 		MinBytes: min(int(c.req.MinBytes), most), MaxBytes: most,
 	}
 	return failed
@@ -252,6 +255,7 @@ func (c *fetchCall) closeRecords() {
 func (c *fetchCall) complete() { c.pending.Complete(c.respond) }
 
 func (c *fetchCall) readAgain() listener.Response {
+	c.opts.Again = true
 	c.read()
 	return c.answer()
 }

@@ -144,31 +144,31 @@ func TestFetch_Options(t *testing.T) {
 	}{
 		{
 			"limits of the broker", func(r *kmsg.FetchRequest) { r.MaxBytes, r.MinBytes = 1<<30, 1<<30 },
-			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: 55 << 20, MaxBytes: 55 << 20},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 55 << 20, MaxBytes: 55 << 20},
 		},
 		{
 			"min bytes above max bytes", func(r *kmsg.FetchRequest) { r.MaxBytes, r.MinBytes = 100, 200 },
-			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: 100, MaxBytes: 100},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 100, MaxBytes: 100},
 		},
 		{
 			"negative min bytes", func(r *kmsg.FetchRequest) { r.MinBytes = -5 },
-			replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 1 << 20},
 		},
 		{
-			"follower", func(r *kmsg.FetchRequest) { r.ReplicaState.ID, r.IsolationLevel = 2, 1 },
-			replica.ReadOptions{ReplicaID: 2, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
+			"follower", func(r *kmsg.FetchRequest) { r.ReplicaState.ID, r.ReplicaState.Epoch, r.IsolationLevel = 2, 7, 1 },
+			replica.ReadOptions{ReplicaID: 2, BrokerEpoch: 7, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 		{
 			"follower v14", func(r *kmsg.FetchRequest) { r.ReplicaID, r.Version = 2, 14 },
-			replica.ReadOptions{ReplicaID: 2, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: 2, BrokerEpoch: -1, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 		{
 			"debugging consumer", func(r *kmsg.FetchRequest) { r.ReplicaID, r.Version = -2, 14 },
-			replica.ReadOptions{ReplicaID: -2, Isolation: replica.ReadUncommitted, MinBytes: 1, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -2, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 		{
 			"future replica", func(r *kmsg.FetchRequest) { r.ReplicaID, r.Version = -3, 14 },
-			replica.ReadOptions{ReplicaID: -3, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -3, BrokerEpoch: -1, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -122,7 +122,7 @@ func (m *Manager) append(o AppendOptions, a *Append) {
 		return err
 	})
 	if err == nil {
-		m.advance(p, false)
+		m.appendedTo(p)
 	}
 	p.appended(m, o.Acks, &a.Result, info, epoch, err)
 }
@@ -141,7 +141,7 @@ func (p *Partition) appendAll(m *Manager, places []appendPlace) {
 		return nil
 	})
 	if err == nil {
-		m.advance(p, false)
+		m.appendedTo(p)
 	}
 	for i, at := range places {
 		p.appended(m, at.o.Acks, &at.part.Result, batches[i].Info, epoch, cmp.Or(err, batches[i].Err))
@@ -231,7 +231,7 @@ func (p *Partition) settle(m *Manager, acks int16, res *AppendResult) bool {
 	}
 	r := p.role.Load()
 	done, kind := r.acked(acks, res.leaderEpoch, res.required, p.local.Load().progress(), func() bool {
-		return r.underMinISR(m.minISR, p.tp.Topic)
+		return r.shrunkBelowMinISR(m.minISR, p.tp.Topic)
 	})
 	switch {
 	case !done:

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -13,20 +15,31 @@ var noLeader = Leader{ID: -1, Epoch: -1}
 
 // role is what the metadata says of a partition, for this broker. It is immutable.
 type role struct {
-	leader      protocol.NodeID
-	leaderEpoch protocol.LeaderEpoch
-	replicas    []protocol.NodeID
-	isr         []protocol.NodeID
-	leads       bool // this broker is the leader
-	alone       bool // and nobody else is in sync
-	deleted     bool
+	leader         protocol.NodeID
+	leaderEpoch    protocol.LeaderEpoch
+	partitionEpoch int32
+	replicas       []protocol.NodeID
+	isr            []protocol.NodeID // committed by the controller
+	maximalISR     []protocol.NodeID // and those that were proposed to it; never fewer than isr
+	leads          bool              // this broker is the leader
+	deleted        bool
 }
 
 func newRole(self protocol.NodeID, p *image.Partition) *role {
-	r := &role{leader: p.Leader, leaderEpoch: protocol.LeaderEpoch(p.LeaderEpoch), replicas: p.Replicas, isr: p.ISR}
-	r.leads = p.Leader == self
-	r.alone = r.leads && len(p.ISR) == 1 && p.ISR[0] == self
-	return r
+	return &role{
+		leader: p.Leader, leaderEpoch: protocol.LeaderEpoch(p.LeaderEpoch), partitionEpoch: p.PartitionEpoch,
+		replicas: p.Replicas, isr: p.ISR, maximalISR: p.ISR, leads: p.Leader == self,
+	}
+}
+
+// setISR makes the committed in-sync replicas all that there are.
+func (r *role) setISR(isr []protocol.NodeID) { r.isr, r.maximalISR = isr, isr }
+
+// newerThan compares what the metadata says now with what was known. The controller's answers to this broker may be ahead of
+// the metadata that it has got: the partition epoch decides. At the same epoch all but the in-sync replicas may be news.
+func (r *role) newerThan(was *role) bool {
+	return r.partitionEpoch > was.partitionEpoch || r.leaderEpoch > was.leaderEpoch ||
+		r.partitionEpoch == was.partitionEpoch && !slices.Equal(r.replicas, was.replicas)
 }
 
 func (r *role) hint() Leader { return Leader{ID: r.leader, Epoch: r.leaderEpoch} }
@@ -50,16 +63,16 @@ func (r *role) admit(tp protocol.TopicPartition, current protocol.LeaderEpoch, o
 
 // underMinISR says whether too few replicas are in sync for acks=all. There cannot be too few while all are.
 func (r *role) underMinISR(minISR func(topic string) int, topic string) bool {
-	return len(r.isr) < len(r.replicas) && len(r.isr) < min(minISR(topic), len(r.replicas))
+	return r.tooFew(len(r.isr), minISR, topic)
 }
 
-// highWatermark is where the high watermark may be: the least end among the in-sync replicas, of which this broker knows
-// its own, but never lower than it was.
-func (r *role) highWatermark(was, ownEnd int64, underMinISR bool) int64 {
-	if !r.alone || underMinISR {
-		return was
-	}
-	return max(was, ownEnd)
+// shrunkBelowMinISR says the same of the maximal in-sync replicas, which are those that what was appended has waited for.
+func (r *role) shrunkBelowMinISR(minISR func(topic string) int, topic string) bool {
+	return r.tooFew(len(r.maximalISR), minISR, topic)
+}
+
+func (r *role) tooFew(inSync int, minISR func(topic string) int, topic string) bool {
+	return inSync < len(r.replicas) && inSync < min(minISR(topic), len(r.replicas))
 }
 
 // progress is how far a log has come.

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"math/rand/v2"
 	"testing"
 
 	"github.com/distributedmq/dmq/kraft/image"
@@ -50,31 +49,6 @@ func TestRole_Admit(t *testing.T) {
 			got := errcode.KindOf(tt.role.admit(protocol.TopicPartition{Topic: "t"}, tt.current, tt.onlyLeader))
 			if got != tt.want {
 				t.Errorf("got %s, want %s", errcode.Name(int16(got)), errcode.Name(int16(tt.want)))
-			}
-		})
-	}
-}
-
-func TestRole_HighWatermark(t *testing.T) {
-	tests := []struct {
-		name        string
-		role        *role
-		was, ownEnd int64
-		minISR      int
-		want        int64
-	}{
-		{"alone: its own end", roleOf(1, 0, nodes(1), nodes(1)), 3, 9, 1, 9},
-		{"alone: never lower", roleOf(1, 0, nodes(1), nodes(1)), 9, 3, 1, 9},
-		{"alone of one replica, whatever min.insync.replicas says", roleOf(1, 0, nodes(1), nodes(1)), 3, 9, 2, 9},
-		{"another is in sync, of whom nothing is known", roleOf(1, 0, nodes(1, 2), nodes(1, 2)), 3, 9, 1, 3},
-		{"alone of two replicas", roleOf(1, 0, nodes(1, 2), nodes(1)), 3, 9, 1, 9},
-		{"alone of two replicas, under min.insync.replicas", roleOf(1, 0, nodes(1, 2), nodes(1)), 3, 9, 2, 3},
-		{"follower", roleOf(2, 0, nodes(1, 2), nodes(1)), 3, 9, 1, 3},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.role.highWatermark(tt.was, tt.ownEnd, tt.role.underMinISR(atLeast(tt.minISR), "t")); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})
 	}
@@ -156,45 +130,6 @@ func TestOffsets(t *testing.T) {
 	for offset, ok := range map[int64]bool{4: false, 5: true, 9: true, 10: true, 11: false, -1: false} {
 		if got := o.inRange(offset) == nil; got != ok {
 			t.Errorf("offset %d: got in range %v, want %v", offset, got, ok)
-		}
-	}
-}
-
-// TestHighWatermark_Random drives a role's decisions with random events: the high watermark never falls, never passes the
-// synced end, and what is acknowledged stays below what it was acknowledged for.
-func TestHighWatermark_Random(t *testing.T) {
-	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		replicas := nodes(1, 2, 3)[:1+r.IntN(3)]
-		isr, leader, epoch := replicas, self, int32(0)
-		var logEnd, synced, hw int64
-		for range 200 {
-			switch r.IntN(4) {
-			case 0:
-				logEnd += r.Int64N(5)
-			case 1:
-				synced += r.Int64N(logEnd - synced + 1)
-			case 2:
-				isr = replicas[:1+r.IntN(len(replicas))]
-			case 3:
-				epoch++
-				leader = replicas[r.IntN(len(replicas))]
-			}
-			role := roleOf(leader, epoch, replicas, isr)
-			minISR := atLeast(1 + r.IntN(3))
-			now := role.highWatermark(hw, synced, role.underMinISR(minISR, "t"))
-			if now < hw || now > synced {
-				t.Fatalf("seed %d: high watermark went from %d to %d with synced end %d", seed, hw, now, synced)
-			}
-			hw = now
-			required := r.Int64N(logEnd + 1)
-			at := progress{durable: true, syncedEnd: synced, highWatermark: hw}
-			for _, acks := range []int16{1, -1} {
-				done, kind := role.acked(acks, protocol.LeaderEpoch(epoch), required, at, func() bool { return role.underMinISR(minISR, "t") })
-				if done && kind == errcode.KindNone && required > synced {
-					t.Fatalf("seed %d: acks=%d acknowledged up to %d with synced end %d", seed, acks, required, synced)
-				}
-			}
 		}
 	}
 }

@@ -7,14 +7,15 @@
 // Life: New → Publish … → Close, which completes every wait and joins every goroutine. A partition's log is opened when
 // it is first used; Publish does no I/O.
 //
-// Goroutines: a fixed number of workers that create and delete folders; the timers of two purgatories.
+// Goroutines: a fixed number of workers that create and delete folders; the timers of three purgatories.
 //
 // Invariants
 //
 //  1. What a client was told is stored (acks 1 and all) is below the synced end of the log in durable mode.
 //  2. Nobody reads an offset at or above the high watermark, and the high watermark never falls.
-//  3. The high watermark is the least synced end among the in-sync replicas; in durable mode a replica's end is what it
-//     has synced, else what it has written.
+//  3. The high watermark is the least end among the maximal in-sync replicas, and stands still while fewer than
+//     min.insync.replicas are in sync; in durable mode a replica's end is what it has synced, else what it has written. A
+//     follower tells by what it fetches.
 //  4. A request that names a leader epoch is served in that epoch or refused.
 //  5. Each wait is answered exactly once.
 //

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/distributedmq/dmq/broker/purgatory"
 	"github.com/distributedmq/dmq/kraft/image"
@@ -32,6 +33,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MinISR returns a topic's min.insync.replicas. It is asked when the in-sync replicas are fewer than the replicas. Nil: 1.
 	MinISR func(topic string) int
+	// MaxLag is replica.lag.time.max.ms: how long a follower stays in sync without having all that the leader has. 0 is 30 s,
+	// as in Kafka.
+	MaxLag time.Duration
 	// Workers create and delete folders, so many at a time; 0 is 4.
 	Workers int
 	// MaxDelayed bounds the produces that wait, and the fetches that wait; 0 is purgatory.DefaultLimit.
@@ -44,10 +48,12 @@ type Manager struct {
 	logs   Logs
 	logger *slog.Logger
 	minISR func(topic string) int
+	maxLag time.Duration
 
 	image    atomic.Pointer[image.Image] // the newest published
 	produces *purgatory.Purgatory[*Partition]
-	fetches  *purgatory.Purgatory[*Partition]
+	fetches  *purgatory.Purgatory[*Partition] // of consumers, for the high watermark
+	follows  *purgatory.Purgatory[*Partition] // of followers, for the log end
 	work     worker
 
 	mu         sync.RWMutex // guards the fields below; not held while a log is used
@@ -58,9 +64,10 @@ type Manager struct {
 // New returns a manager that hosts nothing yet. It starts its workers.
 func New(o Options) *Manager {
 	m := &Manager{
-		nodeID: o.NodeID, logs: o.Logs, minISR: o.MinISR, logger: o.Logger.With(slog.String("component", "replica")),
+		nodeID: o.NodeID, logs: o.Logs, minISR: o.MinISR, maxLag: cmp.Or(o.MaxLag, 30*time.Second), logger: o.Logger.With(slog.String("component", "replica")),
 		produces:   purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
 		fetches:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
+		follows:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
 		partitions: make(map[protocol.TopicPartition]*Partition),
 		deleting:   make(map[protocol.TopicPartition]*Partition),
 	}
@@ -78,6 +85,7 @@ func (m *Manager) Close() error {
 	m.work.close()
 	m.produces.Close()
 	m.fetches.Close()
+	m.follows.Close()
 	return nil
 }
 
@@ -116,7 +124,7 @@ func (m *Manager) hosted() []*Partition {
 
 // Stats counts what is hosted.
 func (m *Manager) Stats() Stats {
-	s := Stats{DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len()}
+	s := Stats{DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len() + m.follows.Len()}
 	minISR := make(map[string]int)
 	for _, p := range m.hosted() {
 		r := p.role.Load()
@@ -205,16 +213,30 @@ func (m *Manager) DirFailed(dir string, err error) {
 func (m *Manager) notify(p *Partition) {
 	m.produces.Notify(p)
 	m.fetches.Notify(p)
+	m.follows.Notify(p)
+}
+
+// appendedTo has those see to it that wait for what was just appended: followers at once, others when the high watermark
+// moves.
+func (m *Manager) appendedTo(p *Partition) {
+	if len(p.role.Load().replicas) > 1 {
+		m.follows.Notify(p)
+	}
+	m.advance(p, false)
 }
 
 // advance moves the high watermark of a partition up to where it may be and wakes who waits for that. synced says that the
 // synced end has moved, for which produces with acks=1 wait as well.
 func (m *Manager) advance(p *Partition, synced bool) {
-	moved := p.advanceHighWatermark(m.minISR)
-	if moved || synced {
+	m.moved(p, p.advanceHighWatermark(m), synced)
+}
+
+// moved wakes who waits for the high watermark or for the synced end of a partition.
+func (m *Manager) moved(p *Partition, highWatermark, synced bool) {
+	if highWatermark || synced {
 		m.produces.Notify(p)
 	}
-	if moved {
+	if highWatermark {
 		m.fetches.Notify(p)
 	}
 }

@@ -19,7 +19,7 @@ type Partition struct {
 	tp protocol.TopicPartition
 	id protocol.TopicID
 
-	role    atomic.Pointer[role]  // written by Publish only
+	role    atomic.Pointer[role]  // written with leadMu held
 	local   atomic.Pointer[local] // nil until the log is open; written with mu held
 	offline atomic.Pointer[error] // why the log cannot be used, for good
 
@@ -28,7 +28,10 @@ type Partition struct {
 	mu       sync.RWMutex
 	previous *Partition // the deleted incarnation whose folder must go first; guarded by mu
 
-	raising sync.Mutex // serialises changes of the high watermark
+	// leadMu is held for changes of the role, of what is known of the followers and of the high watermark, and never while
+	// anything is waited for.
+	leadMu sync.Mutex
+	lead   *leadership // nil while this broker does not lead; guarded by leadMu
 
 	gone      sync.Once // the folder's deletion
 	deleteErr error     // set by gone
@@ -172,21 +175,4 @@ func (p *Partition) logDied(logs Logs) bool {
 	}
 	_, _, err := logs.Get(p.tp)
 	return errcode.KindOf(err) == errcode.KindKafkaStorageError
-}
-
-// advanceHighWatermark raises the high watermark as far as it may be and reports whether it moved.
-func (p *Partition) advanceHighWatermark(minISR func(topic string) int) bool {
-	l, r := p.local.Load(), p.role.Load()
-	if l == nil || r.deleted || !r.leads {
-		return false
-	}
-	p.raising.Lock()
-	defer p.raising.Unlock()
-	was := l.log.HighWatermark()
-	now := r.highWatermark(was, l.log.SyncedEndOffset(), r.underMinISR(minISR, p.tp.Topic))
-	if now <= was {
-		return false
-	}
-	l.log.UpdateHighWatermark(now)
-	return true
 }

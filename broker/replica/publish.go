@@ -53,9 +53,7 @@ func (m *Manager) deleteTopicLocked(t *image.Topic) []*Partition {
 		}
 		delete(m.partitions, tp)
 		m.deleting[tp] = p
-		r := *p.role.Load()
-		r.deleted = true
-		p.role.Store(&r)
+		p.markDeleted()
 		gone = append(gone, p)
 		m.work.addLasting(func() { m.deleteFolder(p) })
 	}
@@ -70,17 +68,15 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 	p = m.partitions[tp]
 	switch {
 	case p != nil && p.id == t.ID:
-		was := p.role.Load()
-		if was.leader == now.leader && was.leaderEpoch == now.leaderEpoch && slices.Equal(was.isr, now.isr) && slices.Equal(was.replicas, now.replicas) {
+		if !p.assume(now, m.maxLag) {
 			return nil, false
 		}
-		p.role.Store(now)
 		return p, false
 	case !slices.Contains(state.Replicas, m.nodeID):
 		return nil, false
 	}
 	p = &Partition{tp: tp, id: t.ID, previous: m.deleting[tp]}
-	p.role.Store(now)
+	p.assume(now, m.maxLag)
 	m.partitions[tp] = p
 	return p, true
 }

@@ -10,8 +10,13 @@ import (
 
 // Read reads from partitions in order, as many bytes as the options allow, appending a result for each to dst. The first
 // partition that has anything gives at least one batch, however large.
+//
+// A follower acknowledges by what it fetches: FetchOffset is the end of its log that counts, and may move the high watermark.
 func (m *Manager) Read(dst []ReadResult, o ReadOptions, parts []ReadPartition) []ReadResult {
 	left, minOneBatch := o.MaxBytes, true
+	if o.follower() {
+		o.at = time.Now()
+	}
 	for i := range parts {
 		res := m.read(o, &parts[i], min(left, parts[i].MaxBytes), minOneBatch)
 		if res.Records != nil {
@@ -46,9 +51,14 @@ func (m *Manager) read(o ReadOptions, q *ReadPartition, maxBytes int, minOneBatc
 }
 
 func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPartition, maxBytes int, minOneBatch bool) error {
-	l, _, err := p.use(m, q.CurrentLeaderEpoch, true)
+	l, r, err := p.use(m, q.CurrentLeaderEpoch, true)
 	if err != nil {
 		return err
+	}
+	if o.follower() {
+		if err := r.follows(p.tp, o.ReplicaID, q.CurrentLeaderEpoch); err != nil {
+			return err
+		}
 	}
 	at := l.offsets()
 	res.HighWatermark, res.LastStableOffset, res.LogStartOffset = at.highWatermark, at.lastStable, at.logStart
@@ -65,6 +75,15 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 	}
 	if err := at.inRange(q.FetchOffset); err != nil {
 		return err
+	}
+	if o.follower() && !o.Again {
+		err := m.noteFetch(p, l, o.ReplicaID, fetchState{
+			brokerEpoch: o.BrokerEpoch, end: q.FetchOffset, logStart: q.LogStartOffset, leaderEnd: at.logEnd, at: o.at,
+		})
+		if err != nil {
+			return err
+		}
+		res.HighWatermark = l.log.HighWatermark() // which may have moved just now
 	}
 	if o.Isolation == ReadCommitted {
 		res.Aborted = []AbortedTxn{}
@@ -92,6 +111,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 	res.Records = slice
 	return nil
 }
+
+// follower says whether it is a follower who reads.
+func (o *ReadOptions) follower() bool { return o.ReplicaID >= 0 }
 
 // aborted lists the aborted transactions between two offsets.
 func (l *local) aborted(dst []AbortedTxn, from, to int64) ([]AbortedTxn, error) {
@@ -146,7 +168,11 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 		}
 		w.partitions[i] = p
 	}
-	wait := m.fetches.Watch(w, deadline, w.partitions...)
+	waits := m.fetches
+	if o.follower() {
+		waits = m.follows
+	}
+	wait := waits.Watch(w, deadline, w.partitions...)
 	if wait == nil {
 		return nil // not a Wait that holds nil
 	}

@@ -82,14 +82,21 @@ type ReadPartition struct {
 	MaxBytes                  int
 	CurrentLeaderEpoch        protocol.LeaderEpoch // as the client knows it; -1: unknown
 	LastFetchedEpoch          protocol.LeaderEpoch // of the batch before FetchOffset; -1: not to be compared
+	LogStartOffset            int64                // of a follower: of its log
 }
 
 // ReadOptions are common to all partitions of one fetch request.
 type ReadOptions struct {
 	ReplicaID protocol.NodeID // of a follower; -1: a consumer
-	Isolation Isolation
-	MinBytes  int
-	MaxBytes  int
+	// BrokerEpoch is the follower's; -1: not told. FetchOffset is where its log ends, in durable mode up to where it is
+	// synced: what the leader notes of it, but for a read Again after a wait, which says nothing new.
+	BrokerEpoch protocol.BrokerEpoch
+	Again       bool
+	Isolation   Isolation
+	MinBytes    int
+	MaxBytes    int
+
+	at time.Time // of a follower's read
 }
 
 // Records are whole batches as they lie in the log. They are closed once, by whoever got them.

@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// This file is the leader's side of replication: it drives a partition's leadership.
+
+// assume takes over what the metadata says of the partition. It reports whether that changed anything.
+func (p *Partition) assume(now *role, maxLag time.Duration) bool {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	was := p.role.Load()
+	if was != nil && !now.newerThan(was) {
+		return false
+	}
+	switch {
+	case !now.leads:
+		p.lead = nil
+	case p.lead == nil || now.leaderEpoch != was.leaderEpoch:
+		p.lead = takeLead(p.lead, now, maxLag, time.Now())
+	case now.partitionEpoch == was.partitionEpoch: // decided by an answer before: what was proposed since is not decided yet
+		now.isr, now.maximalISR = was.isr, was.maximalISR
+		p.lead.role = now
+		p.lead.assign(p.lead)
+	default:
+		p.lead.update(now)
+	}
+	p.role.Store(now)
+	return true
+}
+
+// markDeleted ends the role for good.
+func (p *Partition) markDeleted() {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	r := *p.role.Load()
+	r.deleted = true
+	p.role.Store(&r)
+	p.lead = nil
+}
+
+// advanceHighWatermark raises the high watermark as far as it may be and reports whether it moved.
+func (p *Partition) advanceHighWatermark(m *Manager) bool {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	l := p.local.Load()
+	if l == nil || p.lead == nil || l.leaderEpoch != p.lead.role.leaderEpoch {
+		return false
+	}
+	return p.raiseLocked(m, l)
+}
+
+// raiseLocked raises the high watermark, with leadMu held, of a partition that leads in the leader epoch of l.
+func (p *Partition) raiseLocked(m *Manager, l *local) bool {
+	var now time.Time
+	if !p.lead.allInSync() {
+		now = time.Now()
+	}
+	was := l.log.HighWatermark()
+	hw := p.lead.highWatermark(was, l.log.SyncedEndOffset(), l.log.LogEndOffset(), p.lead.role.underMinISR(m.minISR, p.tp.Topic), now, m.brokers)
+	if hw <= was {
+		return false
+	}
+	l.log.UpdateHighWatermark(hw)
+	return true
+}
+
+// follows refuses who is not a follower of the partition. One that knows the leader epoch is told to try again: this broker
+// may not have heard of it yet.
+func (r *role) follows(tp protocol.TopicPartition, id protocol.NodeID, current protocol.LeaderEpoch) error {
+	if slices.Contains(r.replicas, id) && id != r.leader {
+		return nil
+	}
+	kind := errcode.KindUnknownLeaderEpoch
+	if current == Unset {
+		kind = errcode.KindNotLeaderForPartition
+	}
+	return errcode.New(kind, "broker %d has no replica of %s in leader epoch %d", id, tp, r.leaderEpoch)
+}
+
+// noteFetch notes how far a follower is, as it says by what it fetched in the leader epoch of l.
+func (m *Manager) noteFetch(p *Partition, l *local, id protocol.NodeID, s fetchState) error {
+	moved, err := p.noteFetch(m, l, id, s)
+	m.moved(p, moved, false)
+	return err
+}
+
+func (p *Partition) noteFetch(m *Manager, l *local, id protocol.NodeID, s fetchState) (moved bool, err error) {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	if p.lead == nil || p.lead.role.leaderEpoch != l.leaderEpoch {
+		return false, nil // of an epoch that is over: it says nothing of this one
+	}
+	f := p.lead.follower(id)
+	if f == nil {
+		return false, nil
+	}
+	known, _ := m.brokers(id)
+	was := f.end
+	if err := f.note(s, known); err != nil {
+		return false, err
+	}
+	return f.end != was && p.raiseLocked(m, l), nil
+}
+
+// brokers implements brokers on the newest metadata.
+func (m *Manager) brokers(id protocol.NodeID) (epoch protocol.BrokerEpoch, eligible bool) {
+	b := m.image.Load().Brokers[id]
+	if b == nil {
+		return -1, false
+	}
+	return b.Epoch, b.Active()
+}

@@ -84,11 +84,12 @@ func TestFetch_Reads(t *testing.T) {
 			req.Topics[0].Partitions[0].CurrentLeaderEpoch, req.Topics[0].Partitions[0].LastFetchedEpoch = 4, 3
 			resp := s.ask(req).(*kmsg.FetchResponse)
 
-			if want := (replica.ReadOptions{ReplicaID: -1, Isolation: replica.ReadCommitted, MinBytes: 1, MaxBytes: 1 << 20}); opts != want {
+			if want := (replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadCommitted, MinBytes: 1, MaxBytes: 1 << 20}); opts != want {
 				t.Errorf("options %+v", opts)
 			}
 			wantAsked := replica.ReadPartition{
 				TopicIDPartition: protocol.TopicIDPartition{Topic: "orders", Partition: 1}, FetchOffset: 9, MaxBytes: 1000, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
+				LogStartOffset: -1,
 			}
 			if version >= 9 {
 				wantAsked.CurrentLeaderEpoch = 4

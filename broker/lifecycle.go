@@ -50,8 +50,14 @@ type lifecycle struct {
 	connected atomic.Bool  // the last beat was answered
 }
 
-// retryPause is how long the broker waits before it asks an unreachable controller again.
-const retryPause = 50 * time.Millisecond
+const (
+	// retryPause is how long the broker waits before it asks an unreachable controller again.
+	retryPause = 50 * time.Millisecond
+	// attemptTimeout bounds one request; while no controller is active it waits for one.
+	attemptTimeout = 4 * time.Second
+	// complainFor is the time between log lines about the same trouble.
+	complainFor = 5 * time.Second
+)
 
 // start registers the broker and waits until the controller has unfenced it.
 func (l *lifecycle) start(ctx context.Context) error {
@@ -78,6 +84,7 @@ func (l *lifecycle) start(ctx context.Context) error {
 // register registers the broker. It tries again while no controller answers and while an older incarnation of the broker
 // has not timed out yet.
 func (l *lifecycle) register(ctx context.Context) error {
+	var complain time.Time
 	for {
 		epoch, err := l.tryRegister(ctx)
 		switch {
@@ -88,7 +95,10 @@ func (l *lifecycle) register(ctx context.Context) error {
 		case errors.Is(err, kerr.InconsistentClusterID), errors.Is(err, kerr.UnsupportedVersion), errors.Is(err, kerr.InvalidRegistration):
 			return fmt.Errorf("register broker %d: %w", l.reg.nodeID, err)
 		}
-		l.logger.WarnContext(ctx, "register with the controller", slog.Any("err", err))
+		if now := time.Now(); now.After(complain) && ctx.Err() == nil {
+			complain = now.Add(complainFor)
+			l.logger.WarnContext(ctx, "waiting to register with the controller", slog.String("event", "broker.register.waiting"), slog.Any("err", err))
+		}
 		if perr := pause(ctx, retryPause); perr != nil {
 			return fmt.Errorf("register broker %d: %w", l.reg.nodeID, err)
 		}
@@ -117,7 +127,7 @@ func (l *lifecycle) tryRegister(ctx context.Context) (int64, error) {
 	for _, d := range l.reg.logDirs {
 		req.LogDirs = append(req.LogDirs, d)
 	}
-	resp, err := l.link.Request(ctx, req)
+	resp, err := l.request(ctx, req)
 	if err != nil {
 		return 0, err
 	}
@@ -126,6 +136,12 @@ func (l *lifecycle) tryRegister(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("controller answered a registration with %T", resp)
 	}
 	return r.BrokerEpoch, kerr.ErrorForCode(r.ErrorCode)
+}
+
+func (l *lifecycle) request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return l.link.Request(ctx, req)
 }
 
 // beat sends one heartbeat.
@@ -147,7 +163,7 @@ func (l *lifecycle) heartbeat(ctx context.Context, wantShutdown bool) (*kmsg.Bro
 	for _, d := range l.offline() {
 		req.OfflineLogDirs = append(req.OfflineLogDirs, d)
 	}
-	resp, err := l.link.Request(ctx, req)
+	resp, err := l.request(ctx, req)
 	if err != nil {
 		return nil, err
 	}

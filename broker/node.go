@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,13 +21,12 @@ import (
 	"github.com/distributedmq/dmq/broker/handler"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/metrics"
-	"github.com/distributedmq/dmq/broker/nodelink"
 	"github.com/distributedmq/dmq/broker/replica"
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/raftnet"
 	commitlog "github.com/distributedmq/dmq/log"
-	"github.com/distributedmq/dmq/log/checkpoint"
 	"github.com/distributedmq/dmq/log/logdir"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -47,26 +45,30 @@ type node struct {
 	logger  *slog.Logger
 	stopped func(error) // tells the owner that the node cannot go on
 
-	quorum           *kraft.Quorum
-	sockets          sockets
-	control          *controller.Controller
-	logs             *logdir.Manager
-	replicas         atomic.Pointer[replica.Manager]
-	groups           *group.Coordinator
-	lag              *lag.Tracker
-	handler          *handler.Handler
-	controllerServer *listener.Server
-	clients          []*listener.Server // in the order of the configuration, never empty
-	link             *nodelink.Link
-	life             *lifecycle
+	identity          raftnet.Identity // of this run of the process
+	clusterID         string           // as configured, or as the directories say; "" not known yet
+	sockets           sockets
+	gate              *listener.Gate
+	network           *raftnet.Net
+	quorum            *kraft.Quorum
+	control           *controller.Controller
+	controllerHandler lateHandler
+	controllerLink    *controllerLink // the way to the active controller
+	logs              *logdir.Manager
+	replicas          atomic.Pointer[replica.Manager]
+	groups            *group.Coordinator
+	lag               *lag.Tracker
+	handler           *handler.Handler
+	controllerServer  *listener.Server
+	clients           []*listener.Server // in the order of the configuration, never empty
+	life              *lifecycle
 
-	topics      *metrics.Topics
-	requests    *metrics.Requests
-	incarnation protocol.TopicID // of this run of the broker
-	dead        atomic.Bool      // the metadata log failed
-	stopBeats   func() error     // ends the heartbeats
-	clean       bool             // everything was drained: the logs may be marked as stopped cleanly
-	cleanup     []func() error   // what undoes the steps made so far, in their order
+	topics    *metrics.Topics
+	requests  *metrics.Requests
+	dead      atomic.Bool    // the metadata log failed
+	stopBeats func() error   // ends the heartbeats
+	clean     bool           // everything was drained: the logs may be marked as stopped cleanly
+	cleanup   []func() error // what undoes the steps made so far, in their order
 }
 
 var errStopping = errors.New("the node is stopping")
@@ -77,9 +79,11 @@ func startNode(ctx context.Context, cfg Config, props *config.Config, stopped fu
 	n.logger = cfg.Logger.With(slog.Int("node", int(props.NodeID)))
 	run := context.WithoutCancel(ctx) // of what goes on after Start has returned
 	for _, step := range []func(ctx, run context.Context) error{
-		n.openQuorum,
+		n.identify,
 		n.bind,
+		n.openQuorum,
 		n.startController,
+		n.catchUp,
 		n.openLogs,
 		n.startReplicas,
 		n.startCoordinators,
@@ -100,53 +104,6 @@ func (n *node) fatal(err error) {
 	n.logger.Error("the metadata log failed: this process must end", slog.String("event", "node.fatal"), slog.Any("err", err))
 	n.stopped(err)
 	select {}
-}
-
-// openQuorum comes first: everything else needs the metadata.
-func (n *node) openQuorum(ctx, _ context.Context) error {
-	identity, err := logdir.Identify(n.cfg.FS, n.props.LogDirs)
-	if err != nil {
-		return err
-	}
-	incarnation, err := protocol.NewTopicID(n.cfg.Rand)
-	if err != nil {
-		return err
-	}
-	n.incarnation = incarnation
-	if identity.NodeID != checkpoint.NoNode {
-		n.props = n.props.WithNodeID(identity.NodeID)
-	}
-	clusterID := identity.ClusterID
-	if clusterID == "" {
-		clusterID = n.props.ClusterIDHint
-	}
-	store := n.cfg.RaftStore
-	if store == nil {
-		dir := filepath.Join(n.props.MetadataLogDir, metadataDir)
-		if store, err = openStore(n.cfg.FS, dir, n.logger, n.fatal); err != nil {
-			return fmt.Errorf("open the metadata log in %s: %w", dir, err)
-		}
-	}
-	n.quorum, err = kraft.Open(ctx, kraft.Options{
-		NodeID:           n.props.NodeID,
-		ClusterID:        clusterID,
-		Store:            store,
-		Bootstrap:        true, // the configuration names no other controller: config.Load sees to it
-		BootstrapRecords: n.bootstrapRecords,
-		Logger:           n.logger,
-		Rand:             n.cfg.Rand,
-		Fatal:            n.fatal,
-	})
-	if err != nil {
-		return fmt.Errorf("start the metadata quorum: %w", err)
-	}
-	n.onClose(func() error {
-		if n.dead.Load() { // the store's goroutine stands still in fatal, so nothing below can be joined
-			return nil
-		}
-		return n.quorum.Close()
-	})
-	return nil
 }
 
 // spawn runs f on a goroutine until stop is called, which joins it and may be called again.
@@ -238,8 +195,11 @@ func (n *node) startController(_, run context.Context) error {
 		Rand:          n.cfg.Rand,
 		Features:      features(),
 		Endpoints:     n.sockets.control,
-		IncarnationID: n.incarnation,
+		IncarnationID: n.identity.Incarnation,
 	})
+	n.controllerLink = n.newControllerLink(controllerConnections)
+	n.onClose(n.controllerLink.Close)
+	n.controllerHandler.set(handler.New(n.handlerDeps(n.control)))
 	n.onClose(spawn(run, func(ctx context.Context) {
 		if err := n.control.Run(ctx); err != nil && ctx.Err() == nil {
 			n.stopped(fmt.Errorf("controller: %w", err))
@@ -293,7 +253,7 @@ func (n *node) dynamic(img *image.Image) config.Dynamic {
 }
 
 // startReplicas hosts the partitions that the metadata assigns to this broker. Logs are opened when they are first used.
-func (n *node) startReplicas(ctx, run context.Context) error {
+func (n *node) startReplicas(_, run context.Context) error {
 	replicas := replica.New(replica.Options{
 		NodeID: n.props.NodeID,
 		Logs:   n.logs,
@@ -303,9 +263,6 @@ func (n *node) startReplicas(ctx, run context.Context) error {
 	n.replicas.Store(replicas)
 	n.onClose(replicas.Close)
 	n.quorum.Subscribe(replicas)
-	if err := n.quorum.Barrier(ctx); err != nil {
-		return fmt.Errorf("wait for the metadata: %w", err)
-	}
 	// Comparing every folder with the metadata takes a while with many partitions, and nothing waits for it: a folder of
 	// another topic's incarnation is also noticed when it is first used.
 	n.onClose(spawn(run, func(ctx context.Context) {
@@ -341,34 +298,21 @@ func (n *node) startServers(_, _ context.Context) error {
 	}
 	random := rand.New(rand.NewChaCha8(seed)) //nolint:gosec // session ids are no secrets
 	n.life = n.newLifecycle()
-	n.handler = handler.New(handler.Deps{
-		NodeID:     n.props.NodeID,
-		Config:     n.props,
-		Images:     n.quorum,
-		Leader:     n.quorum,
-		Controller: n.control,
-		LogLevels:  n.cfg.LogLevels,
-		Features:   features(),
-		Logger:     n.logger,
-		Data: handler.Data{
-			Replicas:    n.replicas.Load(),
-			LogDirs:     n.logs,
-			Sessions:    fetchsession.New(fetchsession.Options{Slots: slots(n.props.FetchSessionCacheSlots), Rand: random}),
-			BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
-			Topics:      n.topics,
-		},
-		Groups: n.groups,
-	})
-	gate := listener.NewGate(0)
+	deps := n.handlerDeps(n.controllerLink)
+	deps.Data = handler.Data{
+		Replicas:    n.replicas.Load(),
+		LogDirs:     n.logs,
+		Sessions:    fetchsession.New(fetchsession.Options{Slots: slots(n.props.FetchSessionCacheSlots), Rand: random}),
+		BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
+		Topics:      n.topics,
+	}
+	deps.Groups = n.groups
+	n.handler = handler.New(deps)
 	for _, l := range n.props.Listeners {
-		s := n.newServer(l, protocol.ScopeBroker, gate)
+		s := n.newServer(l, protocol.ScopeBroker, n.handler)
 		n.clients = append(n.clients, s)
 		n.onClose(s.Close)
 	}
-	l := n.props.ControllerListeners[0]
-	n.controllerServer = n.newServer(l, protocol.ScopeController, gate)
-	n.onClose(n.controllerServer.Close)
-	n.controllerServer.Serve(n.sockets.controller)
 	n.quorum.Subscribe(n)
 	return nil
 }
@@ -381,15 +325,34 @@ func slots(configured int32) int {
 	return int(configured)
 }
 
-func (n *node) newServer(l config.Listener, scope protocol.Scope, gate *listener.Gate) *listener.Server {
+// handlerDeps is what every handler of this node needs.
+func (n *node) handlerDeps(c handler.Controller) handler.Deps {
+	return handler.Deps{
+		NodeID:     n.props.NodeID,
+		Config:     n.props,
+		Images:     n.quorum,
+		Leader:     n.quorum,
+		Controller: c,
+		LogLevels:  n.cfg.LogLevels,
+		Features:   features(),
+		Logger:     n.logger,
+	}
+}
+
+func (n *node) newServer(l config.Listener, scope protocol.Scope, h listener.Handler) *listener.Server {
 	limit, perIP, overrides := connectionLimits(n.props, l.Name)
+	var takeover func(context.Context, net.Conn)
+	if scope == protocol.ScopeController {
+		takeover = n.network.Serve
+	}
 	return listener.New(listener.Options{
+		Takeover:            takeover,
 		Name:                l.Name,
 		Scope:               scope,
-		Handler:             n.handler,
+		Handler:             h,
 		Logger:              n.logger,
 		Observer:            n.requests,
-		Gate:                gate,
+		Gate:                n.gate,
 		MaxRequestBytes:     int(n.props.SocketRequestMaxBytes),
 		MaxConnections:      limit,
 		MaxConnectionsPerIP: perIP,
@@ -403,7 +366,7 @@ func (n *node) newLifecycle() *lifecycle {
 		reg: registration{
 			nodeID:      n.props.NodeID,
 			clusterID:   n.quorum.Image().ClusterID,
-			incarnation: n.incarnation,
+			incarnation: n.identity.Incarnation,
 			endpoints:   n.sockets.endpoints,
 			features:    features(),
 			rack:        n.props.Rack,
@@ -447,14 +410,9 @@ func (n *node) Publish(d *image.Delta) {
 
 // join registers the broker and opens the doors: clients are served from here on.
 func (n *node) join(ctx, run context.Context) error {
-	n.link = nodelink.New(nodelink.Options{
-		Dial:     n.cfg.Dial,
-		Address:  n.controllerAddress,
-		ClientID: "dmq-broker-" + strconv.Itoa(int(n.props.NodeID)),
-		Logger:   n.logger,
-	})
-	n.onClose(n.link.Close)
-	n.life.link = n.link
+	beats := n.newControllerLink(1) // of its own: no heartbeat waits behind another request
+	n.onClose(beats.Close)
+	n.life.link = beats
 	if err := n.life.start(ctx); err != nil {
 		return err
 	}
@@ -474,11 +432,6 @@ func (n *node) directories(which func(logdir.DirInfo) bool) []protocol.TopicID {
 		}
 	}
 	return ids
-}
-
-// controllerAddress is where the active controller listens. With one node that is this one.
-func (n *node) controllerAddress() (string, error) {
-	return n.sockets.controller.Addr().String(), nil
 }
 
 // shutdown stops the node so that nothing has to be recovered: leaders are moved away, requests in flight are answered,

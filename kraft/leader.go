@@ -7,6 +7,7 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 
+	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -47,6 +48,13 @@ func (q *Quorum) Leader() (id protocol.NodeID, term int64, ok bool) {
 		return noNode, term, false
 	}
 	return nodeID(leader), term, true
+}
+
+// Address is where a member of the quorum listens, as raft's configuration has it; "" when that is not known.
+func (q *Quorum) Address(id protocol.NodeID) string {
+	s, _ := q.server(id)
+	_, address := raftnet.SplitServerAddress(s.Address)
+	return address
 }
 
 // WaitLeader returns when a leader is known.

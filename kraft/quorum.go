@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/distributedmq/dmq/kraft/fsm"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
+	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -33,11 +35,21 @@ type Options struct {
 	NodeID    protocol.NodeID
 	ClusterID string // empty: whatever the log says, or a new one at bootstrap
 	Store     Store
-	Transport Transport // nil: none, for a quorum of one without observers. The Quorum closes it
+	// Network is the way to other nodes; nil: there are none. The Quorum closes it.
+	Network *raftnet.Net
+	// Transport carries raft's calls; nil: that of Network. The Quorum closes it.
+	Transport Transport
 
 	// Bootstrap makes this node the sole voter of a new quorum when its store is empty. Set it only on a node whose
 	// configuration names no other controller.
 	Bootstrap bool
+	// Voters are the controllers that the configuration lists. When its store is empty and this node is one of them, they are
+	// the first voters. A node that is not listed, and not alone, waits until a leader has added it.
+	Voters []Voter
+	// Seeds are addresses of controllers, to find the leader by.
+	Seeds []string
+	// Private refuses every other node.
+	Private bool
 	// BootstrapRecords supplies what a new cluster begins with, beside its id; called once, when nothing was ever applied.
 	BootstrapRecords func(ctx context.Context) ([]metadata.Record, error)
 
@@ -64,12 +76,13 @@ const noNode protocol.NodeID = -1
 
 // Quorum is this node's member of the metadata quorum.
 type Quorum struct {
-	o      Options
-	logger *slog.Logger
-	fsm    *fsm.FSM
-	raft   *hraft.Raft
-	trans  *selfTransport
-	events *broadcast
+	o       Options
+	logger  *slog.Logger
+	fsm     *fsm.FSM
+	raft    *hraft.Raft
+	trans   *selfTransport
+	events  *broadcast
+	tending func() // ends tend and joins it
 
 	mu       sync.Mutex // guards the fields below
 	closing  bool
@@ -89,10 +102,18 @@ func Open(ctx context.Context, o Options) (*Quorum, error) {
 		events: newBroadcast(),
 		closed: make(chan struct{}),
 	}
-	q.fsm = fsm.New(q.logger, o.Fatal, o.Publishers...)
-	q.trans = newSelfTransport(o.Transport)
-	if err := q.start(); err != nil {
-		return nil, errors.Join(err, q.trans.Close(), o.Store.Close())
+	if o.Network != nil {
+		q.o.Publishers = append(slices.Clip(o.Publishers), announcer{q})
+	}
+	q.fsm = fsm.New(q.logger, o.Fatal, q.o.Publishers...)
+	q.trans = newSelfTransport(q.transport())
+	if err := q.start(ctx); err != nil {
+		return nil, errors.Join(err, q.trans.Close(), q.closeNetwork(), o.Store.Close())
+	}
+	if o.Network != nil {
+		q.tending = q.startTending(ctx)
+		o.Network.Attach(q)
+		q.compareConfigured()
 	}
 	if q.isSoleVoter() {
 		if err := q.lead(ctx); err != nil {
@@ -103,10 +124,6 @@ func Open(ctx context.Context, o Options) (*Quorum, error) {
 }
 
 func withDefaults(o Options) Options {
-	if o.Transport == nil {
-		_, t := hraft.NewInmemTransport(raftAddress(o.NodeID))
-		o.Transport = t
-	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
@@ -123,6 +140,26 @@ func withDefaults(o Options) Options {
 		o.SnapshotEntries = 8192
 	}
 	return o
+}
+
+// transport is the one given, the network's, or one that reaches nobody.
+func (q *Quorum) transport() Transport {
+	switch {
+	case q.o.Transport != nil:
+		return q.o.Transport
+	case q.o.Network != nil:
+		return q.o.Network.Transport(newRaftLogger(q.logger))
+	default:
+		_, t := hraft.NewInmemTransport(raftAddress(q.o.NodeID))
+		return t
+	}
+}
+
+func (q *Quorum) closeNetwork() error {
+	if q.o.Network == nil {
+		return nil
+	}
+	return q.o.Network.Close()
 }
 
 // raftID names a node to raft: by its node id, never by an address.
@@ -157,15 +194,13 @@ func (q *Quorum) raftConfig() *hraft.Config {
 }
 
 // start checks the store and starts raft.
-func (q *Quorum) start() (err error) {
+func (q *Quorum) start(ctx context.Context) (err error) {
 	if err := checkReach(q.o.Store); err != nil {
 		return err
 	}
 	c := q.raftConfig()
-	if q.o.Bootstrap {
-		if err := q.bootstrap(c); err != nil {
-			return fmt.Errorf("bootstrap the metadata quorum: %w", err)
-		}
+	if err := q.form(ctx); err != nil {
+		return fmt.Errorf("bootstrap the metadata quorum: %w", err)
 	}
 	defer func() {
 		if r := recover(); r != nil { // raft panics when it cannot read its log
@@ -177,41 +212,12 @@ func (q *Quorum) start() (err error) {
 	}
 	q.raft.RegisterObserver(hraft.NewObserver(nil, false, func(o *hraft.Observation) bool {
 		switch o.Data.(type) {
-		case hraft.LeaderObservation, hraft.RaftState:
+		case hraft.LeaderObservation, hraft.RaftState, hraft.PeerObservation:
 			q.events.wake()
 		}
 		return false // there is no channel: the filter has done the work
 	}))
 	return nil
-}
-
-// bootstrap makes this node the sole voter of an empty store. hraft.BootstrapCluster writes the term and then the first
-// entry, and after a crash in between refuses for ever; here the first entry decides.
-func (q *Quorum) bootstrap(c *hraft.Config) error {
-	last, err := q.o.Store.LastIndex()
-	if err != nil {
-		return err
-	}
-	list, err := q.o.Store.Snapshots().List()
-	if err != nil || last > 0 || len(list) > 0 {
-		return err // nil: it exists
-	}
-	term, err := q.o.Store.GetUint64([]byte("CurrentTerm"))
-	if err != nil && err.Error() != "not found" {
-		return err
-	}
-	if term > 1 {
-		return fmt.Errorf("the store is empty but has seen term %d of another quorum, whose other members may still know its metadata; "+
-			"give this node the configuration of that quorum, or an empty directory", term)
-	}
-	if err := q.o.Store.SetUint64([]byte("CurrentTerm"), 1); err != nil {
-		return err
-	}
-	self := hraft.Server{ID: c.LocalID, Address: q.trans.LocalAddr(), Suffrage: hraft.Voter}
-	return q.o.Store.StoreLog(&hraft.Log{
-		Index: 1, Term: 1, Type: hraft.LogConfiguration,
-		Data: hraft.EncodeConfiguration(hraft.Configuration{Servers: []hraft.Server{self}}),
-	})
 }
 
 // checkReach refuses a log that does not begin where the newest snapshot ends: raft would panic, or begin with nothing.
@@ -272,6 +278,11 @@ func (q *Quorum) lead(ctx context.Context) error {
 	if _, err := q.WaitLeader(ctx); err != nil {
 		return fmt.Errorf("lead the metadata quorum: %w", err)
 	}
+	return q.Activate(ctx)
+}
+
+// Activate has a leader apply everything that was committed before it, and begins the cluster if it is new. Leader only.
+func (q *Quorum) Activate(ctx context.Context) error {
 	if err := q.Barrier(ctx); err != nil {
 		return fmt.Errorf("catch up with the metadata log: %w", err)
 	}
@@ -342,6 +353,9 @@ func (q *Quorum) Close() error {
 	q.mu.Unlock()
 	defer close(q.closed)
 
+	if q.tending != nil {
+		q.tending()
+	}
 	q.inflight.Wait()
 	if _, voting := q.hasPeers(); voting && q.IsLeader() {
 		start := time.Now()
@@ -353,6 +367,6 @@ func (q *Quorum) Close() error {
 	}
 	err := q.raft.Shutdown().Error() // closes the transport
 	q.events.wake()
-	q.closeErr = errors.Join(err, q.trans.Close(), q.o.Store.Close())
+	q.closeErr = errors.Join(err, q.trans.Close(), q.closeNetwork(), q.o.Store.Close())
 	return q.closeErr
 }

@@ -21,7 +21,13 @@ type selfTransport struct {
 	stop     chan struct{}
 	once     sync.Once
 	wg       sync.WaitGroup
+
+	mu     sync.Mutex // guards commit
+	commit leaderCommit
 }
+
+// leaderCommit is how far a leader said that it has committed.
+type leaderCommit struct{ term, index uint64 }
 
 func newSelfTransport(inner Transport) *selfTransport {
 	t := &selfTransport{Transport: inner, incoming: make(chan hraft.RPC, 16), stop: make(chan struct{})}
@@ -33,6 +39,9 @@ func (t *selfTransport) forward() {
 	for {
 		select {
 		case rpc := <-t.Transport.Consumer():
+			if a, ok := rpc.Command.(*hraft.AppendEntriesRequest); ok {
+				t.note(leaderCommit{term: a.Term, index: a.LeaderCommitIndex})
+			}
 			select {
 			case t.incoming <- rpc:
 			case <-t.stop: // unanswered, as raft leaves what reaches it after its end
@@ -42,6 +51,21 @@ func (t *selfTransport) forward() {
 			return
 		}
 	}
+}
+
+func (t *selfTransport) note(c leaderCommit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.term > t.commit.term || c.term == t.commit.term && c.index > t.commit.index {
+		t.commit = c
+	}
+}
+
+// committed is what the newest leader has said of its commit index.
+func (t *selfTransport) committed() leaderCommit {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.commit
 }
 
 // Consumer implements hraft.Transport.

@@ -19,14 +19,16 @@ type Config struct {
 	IsController  bool
 	ClusterIDHint string // dmq.cluster.id: the id a first start gives the cluster; "" draws one
 
-	Listeners           []Listener // those of clients and brokers, in the order given
-	ControllerListeners []Listener // those named in controller.listener.names; never empty on a controller
-	AdvertisedListeners []Listener // of Listeners, what registration and Metadata tell; port 0 is the one that was bound
-	InterBrokerListener string     // the name of the listener brokers use among themselves
-	LocalQuorum         bool       // the controller listener is our own, on loopback: no other node may join
-	QuorumVoters        []Voter    // controller.quorum.voters; empty: this node alone
-	QuorumBootstrap     []string   // controller.quorum.bootstrap.servers
-	ConfiguredNodes     int        // how many nodes the configuration names, at least 1
+	Listeners            []Listener // those of clients and brokers, in the order given
+	ControllerListeners  []Listener // those named in controller.listener.names; never empty on a controller
+	AdvertisedListeners  []Listener // of Listeners, what registration and Metadata tell; port 0 is the one that was bound
+	InterBrokerListener  string     // the name of the listener brokers use among themselves
+	AdvertisedController Listener   // what other nodes are told of the first controller listener; zero on a node that is no controller
+	LocalQuorum          bool       // the controller listener is our own, on loopback: no other node may join
+	QuorumVoters         []Voter    // controller.quorum.voters; empty: this node alone
+	QuorumBootstrap      []string   // controller.quorum.bootstrap.servers
+	Alone                bool       // the configuration names no other controller than this node
+	ConfiguredNodes      int        // how many nodes the configuration names, at least 1
 
 	LogDirs        []string // log.dirs or log.dir; never empty
 	MetadataLogDir string   // metadata.log.dir, else the first of LogDirs

@@ -47,6 +47,9 @@ type Voter struct {
 	Port int
 }
 
+// Addr is host:port.
+func (v Voter) Addr() string { return net.JoinHostPort(v.Host, strconv.Itoa(v.Port)) }
+
 // parseListener reads NAME://host:port; an IPv6 host stands in brackets.
 func parseListener(text string) (Listener, error) {
 	name, addr, ok := strings.Cut(text, "://")
@@ -99,17 +102,18 @@ func (b *builder) quorum(c *Config) {
 	}
 	c.ConfiguredNodes = max(1, len(c.QuorumVoters), len(c.QuorumBootstrap))
 	self := slices.ContainsFunc(c.QuorumVoters, func(v Voter) bool { return v.ID == c.NodeID })
+	c.Alone = c.IsController && len(c.QuorumBootstrap) == 0 && (len(c.QuorumVoters) == 0 || len(c.QuorumVoters) == 1 && self)
+	_, named := b.set["node.id"]
+	_, named2 := b.set["broker.id"]
 	switch {
-	case !c.IsController || !c.IsBroker:
-		b.fault("process.roles", "a node needs both roles as long as clusters of several nodes are not served", "leave process.roles out")
-	case c.ConfiguredNodes > 1:
-		key := "controller.quorum.voters"
-		if len(c.QuorumVoters) < 2 {
-			key = "controller.quorum.bootstrap.servers"
-		}
-		b.fault(key, "clusters of several nodes are not served yet", "leave it out to run this node by itself")
-	case len(c.QuorumVoters) == 1 && !self:
+	case !named && !named2: // the data directory may say which node this is
+	case c.IsController && len(c.QuorumVoters) > 0 && !self:
 		b.fault("controller.quorum.voters", fmt.Sprintf("does not contain this controller, node.id=%d", c.NodeID), "correct node.id, or leave it out to run this node by itself")
+	case !c.IsController && self:
+		b.fault("controller.quorum.voters", fmt.Sprintf("contains this node, node.id=%d, which is no controller", c.NodeID), "correct node.id, or add controller to process.roles")
+	}
+	if !c.IsController && len(c.QuorumVoters) == 0 && len(c.QuorumBootstrap) == 0 {
+		b.fault("controller.quorum.bootstrap.servers", "names no controller, and this node is none", "set controller.quorum.bootstrap.servers=host:9093, or leave process.roles out")
 	}
 }
 
@@ -121,24 +125,43 @@ func (b *builder) listeners(c *Config) {
 	}
 	protocols := b.protocols(controllers)
 	all := b.parseListeners("listeners", protocols)
+	_, set := b.set["listeners"]
 	for _, l := range all {
-		if slices.Contains(controllers, l.Name) {
+		isController := slices.Contains(controllers, l.Name)
+		if !set && (isController && !c.IsController || !isController && !c.IsBroker) {
+			continue // a default that this node's roles have no use for
+		}
+		if isController {
 			c.ControllerListeners = append(c.ControllerListeners, l)
 		} else {
 			c.Listeners = append(c.Listeners, l)
 		}
 	}
 	b.distinct(all)
-	if len(c.Listeners) == 0 && len(all) == len(b.list("listeners")) {
-		b.fault("listeners", "leaves no listener for clients", "add one that is not in controller.listener.names, e.g. PLAINTEXT://127.0.0.1:9092")
-	}
-	if len(c.ControllerListeners) == 0 {
-		c.ControllerListeners = []Listener{{Name: controllers[0], Protocol: "PLAINTEXT", Host: "127.0.0.1"}}
-		c.LocalQuorum = true
-	}
+	b.roleListeners(c, len(all) == len(b.list("listeners")))
 	b.selfBootstrap(c)
 	b.advertised(c, controllers, protocols)
 	b.interBroker(c)
+}
+
+// roleListeners holds the listeners against the node's roles. complete says that all of them could be read.
+func (b *builder) roleListeners(c *Config, complete bool) {
+	switch {
+	case !complete:
+	case c.IsBroker && len(c.Listeners) == 0:
+		b.fault("listeners", "leaves no listener for clients", "add one that is not in controller.listener.names, e.g. PLAINTEXT://127.0.0.1:9092")
+	case !c.IsBroker && len(c.Listeners) > 0:
+		b.fault("listeners", "has a listener for clients, and this node is no broker", "leave it out, or add broker to process.roles")
+	case !c.IsController && len(c.ControllerListeners) > 0:
+		b.fault("listeners", "has a controller listener, and this node is no controller", "leave it out, or add controller to process.roles")
+	case c.IsController && len(c.ControllerListeners) == 0 && !c.Alone:
+		b.fault("listeners", "leaves no listener for the other controllers", "add one that is in controller.listener.names, e.g. CONTROLLER://:9093")
+	}
+	if c.IsController && len(c.ControllerListeners) == 0 {
+		names := upper(b.list("controller.listener.names"))
+		c.ControllerListeners = []Listener{{Name: append(names, "CONTROLLER")[0], Protocol: "PLAINTEXT", Host: "127.0.0.1"}}
+		c.LocalQuorum = true
+	}
 }
 
 // parseListeners reads one of the two lists and looks up each listener's protocol.
@@ -207,38 +230,37 @@ func (b *builder) protocols(controllers []string) map[string]string {
 	return out
 }
 
-// selfBootstrap checks that a single bootstrap server is this node's own controller listener.
+// selfBootstrap finds out whether a single bootstrap server is this node's own controller listener: then it is alone.
 func (b *builder) selfBootstrap(c *Config) {
-	if len(c.QuorumBootstrap) != 1 || len(c.QuorumVoters) > 0 {
+	if !c.IsController || len(c.QuorumBootstrap) != 1 || len(c.QuorumVoters) > 0 {
 		return
 	}
 	host, port, _ := splitHostPort(c.QuorumBootstrap[0])
 	for _, l := range c.ControllerListeners {
-		if l.Port == port && (isLoopback(host) || l.Host == host || isWildcard(l.Host)) {
-			return
+		if l.Port == port && (isLoopback(host) || l.Host == host || isWildcard(l.Host) && (host == b.hostname || b.hostname == "")) {
+			c.Alone = true
 		}
 	}
-	b.fault("controller.quorum.bootstrap.servers", "is not this node's own controller listener, and clusters of several nodes are not served yet", "leave it out to run this node by itself")
 }
 
 // advertised reads what clients are told. Unset, it is what is listened on, a wildcard replaced by the machine's name.
 func (b *builder) advertised(c *Config, controllers []string, protocols map[string]string) {
 	const key = "advertised.listeners"
+	if len(c.ControllerListeners) > 0 {
+		c.AdvertisedController = b.named(c.ControllerListeners[0])
+	}
 	if _, set := b.set[key]; !set {
 		for _, l := range c.Listeners {
-			if isWildcard(l.Host) {
-				if l.Host = b.hostname; l.Host == "" {
-					l.Host = "localhost"
-				}
-			}
-			c.AdvertisedListeners = append(c.AdvertisedListeners, l)
+			c.AdvertisedListeners = append(c.AdvertisedListeners, b.named(l))
 		}
 		return
 	}
 	for _, l := range b.parseListeners(key, protocols) {
 		switch {
 		case slices.Contains(controllers, l.Name):
-			continue
+			if l.Name == c.AdvertisedController.Name && !isWildcard(l.Host) {
+				c.AdvertisedController = l
+			}
 		case isWildcard(l.Host):
 			b.fault(key, fmt.Sprintf("%s tells clients no address they can connect to", l), "name a host")
 		case !slices.ContainsFunc(c.Listeners, func(o Listener) bool { return o.Name == l.Name }):
@@ -247,9 +269,19 @@ func (b *builder) advertised(c *Config, controllers []string, protocols map[stri
 			c.AdvertisedListeners = append(c.AdvertisedListeners, l)
 		}
 	}
-	if len(c.AdvertisedListeners) == 0 && len(b.list(key)) > 0 && len(b.faults) == 0 {
+	if c.IsBroker && len(c.AdvertisedListeners) == 0 && len(b.list(key)) > 0 && len(b.faults) == 0 {
 		b.fault(key, "leaves no address for clients", "add one of the listeners")
 	}
+}
+
+// named is a listener with the machine's name in place of a wildcard.
+func (b *builder) named(l Listener) Listener {
+	if isWildcard(l.Host) {
+		if l.Host = b.hostname; l.Host == "" {
+			l.Host = "localhost"
+		}
+	}
+	return l
 }
 
 // interBroker finds the listener brokers use among themselves.
@@ -268,10 +300,10 @@ func (b *builder) interBroker(c *Config) {
 			return
 		}
 	}
-	if _, set := b.set[key]; set {
+	if _, set := b.set[key]; set && c.IsBroker {
 		b.fault(key, fmt.Sprintf("%s is not one of the advertised listeners", name), "name one of "+names(c.AdvertisedListeners))
 	}
-	if len(c.AdvertisedListeners) > 0 { // nobody asked for one, and there is only this node
+	if len(c.AdvertisedListeners) > 0 { // nobody asked for one
 		c.InterBrokerListener = c.AdvertisedListeners[0].Name
 	}
 }

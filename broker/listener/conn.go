@@ -101,6 +101,9 @@ func (c *conn) loop(ctx context.Context) error {
 		c.info.Principal = principal
 	}
 	c.try = newTryReader(c.nc)
+	if taken, err := c.offer(ctx); taken || err != nil {
+		return err
+	}
 	for {
 		if c.server.stopping.Load() {
 			if err := c.serveGathered(ctx); err != nil {

@@ -53,6 +53,11 @@ type Options struct {
 	// an accepted connection into one that speaks Kafka. It returns the connection to use and who the peer is. Its
 	// deadlines are its own affair; it clears them.
 	Handshake func(ctx context.Context, c net.Conn) (net.Conn, string, error)
+
+	// Takeover, when set, is given the connections that begin with a byte no Kafka frame begins with (0x80 or more), before
+	// anything of them is served. It is called on the connection's goroutine, from when on limits on connections are all that
+	// this server still applies, and returns when the connection is at its end; ctx ends with the server.
+	Takeover func(ctx context.Context, c net.Conn)
 }
 
 // Observer is told of each request answered. It is called on connection goroutines and must not block.

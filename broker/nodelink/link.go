@@ -24,6 +24,9 @@ const (
 // ErrClosed is the failure of requests on a closed link.
 var ErrClosed = errors.New("link closed")
 
+// ErrNotSent is among the causes of a failure when the other node has seen nothing of the request.
+var ErrNotSent = errors.New("not sent")
+
 // Options configure a Link. Dial, Address and Logger are required.
 type Options struct {
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
@@ -73,13 +76,22 @@ func New(o Options) *Link {
 // Request sends req at the highest version both sides know, which it sets, and waits for the response. An error means
 // that there is none; the request may have been carried out all the same.
 func (l *Link) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	return l.do(ctx, req, (*session).roundTrip)
+}
+
+// Forward is Request at the version that req has: its fields were filled in for that one.
+func (l *Link) Forward(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	return l.do(ctx, req, (*session).forward)
+}
+
+func (l *Link) do(ctx context.Context, req kmsg.Request, send func(*session, context.Context, kmsg.Request) (kmsg.Response, error)) (kmsg.Response, error) {
 	ctx, cancel := l.deadline(ctx)
 	defer cancel()
 	s, err := l.connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect for %s: %w", kmsg.NameForKey(req.Key()), err)
+		return nil, fmt.Errorf("connect for %s: %w: %w", kmsg.NameForKey(req.Key()), ErrNotSent, err)
 	}
-	resp, err := s.roundTrip(ctx, req)
+	resp, err := send(s, ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("%s to %s: %w", kmsg.NameForKey(req.Key()), s.addr, err)
 	}
@@ -222,7 +234,7 @@ func pickVersion(req kmsg.Request, theirs map[int16][2]int16) (int16, error) {
 	r, ok := theirs[req.Key()]
 	version := min(ours[1], r[1])
 	if !ok || version < ours[0] || version < r[0] {
-		return 0, fmt.Errorf("node does not serve %s in a version that is known here", kmsg.NameForKey(req.Key()))
+		return 0, fmt.Errorf("%w: node does not serve %s in a version that is known here", ErrNotSent, kmsg.NameForKey(req.Key()))
 	}
 	return version, nil
 }

@@ -82,6 +82,17 @@ func (s *session) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Respons
 	return s.call(ctx, req, version)
 }
 
+// forward sends req at the version it has.
+func (s *session) forward(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	s.mu.Lock()
+	theirs, ok := s.versions[req.Key()]
+	s.mu.Unlock()
+	if v := req.GetVersion(); !ok || v < theirs[0] || v > theirs[1] {
+		return nil, fmt.Errorf("%w: node does not serve version %d of %s", ErrNotSent, v, kmsg.NameForKey(req.Key()))
+	}
+	return s.call(ctx, req, req.GetVersion())
+}
+
 // call sends req and waits. When the deadline passes the connection is given up: whatever keeps the node from answering
 // would keep it from answering the next request too.
 func (s *session) call(ctx context.Context, req kmsg.Request, version int16) (kmsg.Response, error) {

@@ -31,10 +31,6 @@ const (
 // Run decides requests until ctx ends, and fails when this program is too old for the cluster's metadata.
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.stopped)
-	alive, cancelProbes := context.WithCancel(ctx)
-	c.probes.begin(alive)
-	defer c.probes.end()
-	defer cancelProbes()
 	changes, cancel := c.o.Quorum.LeadershipChanges()
 	defer cancel()
 	for ctx.Err() == nil {
@@ -83,7 +79,7 @@ func (c *Controller) notLeader() error {
 
 // activate applies what the leaders before committed, begins sessions and registers this controller.
 func (c *Controller) activate(ctx context.Context) (*view, error) {
-	if err := c.o.Quorum.Barrier(ctx); err != nil {
+	if err := c.o.Quorum.Activate(ctx); err != nil {
 		return nil, fmt.Errorf("catch up as the new controller: %w", err)
 	}
 	img := c.o.Quorum.Image()
@@ -122,9 +118,6 @@ func (c *Controller) activation(img *image.Image) []metadata.Record {
 func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view, term int64) {
 	timer := time.NewTimer(c.sessions.timeout)
 	defer timer.Stop()
-	c.active.Store(true)
-	defer c.active.Store(false)
-	c.doubtAll(v.img)
 	var again []*request // to be decided anew
 	for {
 		batch := again

@@ -20,6 +20,7 @@ type FSM struct {
 	logger *slog.Logger
 	fatal  func(error)
 	image  atomic.Pointer[image.Image]
+	last   atomic.Uint64 // index of the last entry that was handed to the state machine since the start
 
 	mu         sync.Mutex // guards the fields below; held while publishers run, so that a new one misses nothing
 	publishers []image.Publisher
@@ -36,6 +37,10 @@ func New(logger *slog.Logger, fatal func(error), publishers ...image.Publisher) 
 
 // Image returns the newest image. Never nil.
 func (f *FSM) Image() *image.Image { return f.image.Load() }
+
+// Applied returns the index of the last command, nudges included, that was applied and published since the start; raft hands
+// out no other entries. What a snapshot holds does not count.
+func (f *FSM) Applied() uint64 { return f.last.Load() }
 
 // Err returns why applying has stopped, if it has.
 func (f *FSM) Err() error {
@@ -73,6 +78,7 @@ func (f *FSM) ApplyBatch(logs []*hraft.Log) []any {
 	if next, delta := b.Build(); delta != nil {
 		f.publishLocked(next, delta)
 	}
+	f.last.Store(logs[len(logs)-1].Index)
 	return responses
 }
 

@@ -1,0 +1,325 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// testCluster is a number of nodes in this process that listen on loopback. Nodes are numbered from 1.
+type testCluster struct {
+	t    *testing.T
+	opts clusterOptions
+	dir  string
+
+	ports []int // of the controller listener and of clients, two for each node
+
+	mu    sync.Mutex // guards nodes
+	nodes map[int]*broker.Broker
+}
+
+// clusterOptions says what a test cluster is like. The zero value is three nodes with both roles that list each other.
+type clusterOptions struct {
+	Nodes int                            // 0: 3
+	Set   []string                       // properties of every node, over those of the cluster
+	Node  func(id int) []string          // properties of one node, over all others
+	Alter func(id int, c *broker.Config) // may be nil
+}
+
+// startCluster starts all nodes at once and waits until each serves. They are closed with the test.
+func startCluster(t *testing.T, o clusterOptions) *testCluster {
+	t.Helper()
+	c := newCluster(t, o)
+	var ids []int
+	for id := range c.opts.Nodes {
+		ids = append(ids, id+1)
+	}
+	c.Start(ids...)
+	return c
+}
+
+// newCluster makes a cluster of which no node runs yet.
+func newCluster(t *testing.T, o clusterOptions) *testCluster {
+	t.Helper()
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
+	c := &testCluster{t: t, opts: o, dir: t.TempDir(), ports: freePorts(t, 2*o.Nodes), nodes: make(map[int]*broker.Broker)}
+	t.Cleanup(c.closeAll)
+	return c
+}
+
+// freePorts finds ports below the range that the system hands out itself, so that a node that restarts gets its own again.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	var out []int
+	for ; len(out) < n && nextPort < 32000; nextPort++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, nextPort)
+	}
+	if len(out) < n {
+		t.Fatal("no free ports")
+	}
+	return out
+}
+
+var (
+	portsMu  sync.Mutex // guards nextPort
+	nextPort = 21000
+)
+
+// ControllerAddr is where a node's controller listens, whether it runs or not.
+func (c *testCluster) ControllerAddr(id int) string {
+	return fmt.Sprintf("127.0.0.1:%d", c.ports[2*(id-1)])
+}
+
+// Addr is where a node's broker listens, whether it runs or not.
+func (c *testCluster) Addr(id int) string { return fmt.Sprintf("127.0.0.1:%d", c.ports[2*(id-1)+1]) }
+
+// Dir is a node's data directory.
+func (c *testCluster) Dir(id int) string { return filepath.Join(c.dir, fmt.Sprint(id)) }
+
+// Voters is controller.quorum.voters of all nodes.
+func (c *testCluster) Voters() string {
+	var voters []string
+	for id := 1; id <= c.opts.Nodes; id++ {
+		voters = append(voters, fmt.Sprintf("%d@%s", id, c.ControllerAddr(id)))
+	}
+	return strings.Join(voters, ",")
+}
+
+func (c *testCluster) make(id int) (*broker.Broker, error) {
+	set := []string{
+		fmt.Sprintf("node.id=%d", id),
+		"controller.quorum.voters=" + c.Voters(),
+		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", c.Addr(id), c.ControllerAddr(id)),
+		"log.dirs=" + c.Dir(id),
+		"dmq.admin.listen=",
+	}
+	set = append(set, c.opts.Set...)
+	if c.opts.Node != nil {
+		set = append(set, c.opts.Node(id)...)
+	}
+	props, _, err := config.Load(config.Sources{Set: set})
+	if err != nil {
+		return nil, err
+	}
+	cfg := broker.Config{Properties: props}
+	if c.opts.Alter != nil {
+		c.opts.Alter(id, &cfg)
+	}
+	return broker.New(cfg)
+}
+
+// Start starts nodes on their directories, all at once, and waits until each serves.
+func (c *testCluster) Start(ids ...int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	errs := make(chan error, len(ids))
+	for _, id := range ids {
+		go func() { errs <- c.start(ctx, id) }()
+	}
+	for range ids {
+		if err := <-errs; err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *testCluster) start(ctx context.Context, id int) error {
+	b, err := c.make(id)
+	if err != nil {
+		return err
+	}
+	if err := b.Start(ctx); err != nil {
+		return fmt.Errorf("start node %d: %w", id, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[id] = b
+	return nil
+}
+
+// Node is a node that runs.
+func (c *testCluster) Node(id int) *broker.Broker {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.nodes[id]
+	if b == nil {
+		c.t.Fatalf("node %d does not run", id)
+	}
+	return b
+}
+
+// Kill stops a node like a crash does.
+func (c *testCluster) Kill(id int) {
+	c.t.Helper()
+	b := c.forget(id)
+	if err := b.Close(); err != nil {
+		c.t.Errorf("close node %d: %v", id, err)
+	}
+}
+
+// Stop stops a node gracefully.
+func (c *testCluster) Stop(id int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	b := c.forget(id)
+	if err := b.Shutdown(ctx); err != nil {
+		c.t.Errorf("stop node %d: %v", id, err)
+	}
+}
+
+func (c *testCluster) forget(id int) *broker.Broker {
+	b := c.Node(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.nodes, id)
+	return b
+}
+
+func (c *testCluster) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var wg sync.WaitGroup
+	for id, b := range c.nodes {
+		wg.Go(func() {
+			if err := b.Close(); err != nil {
+				c.t.Errorf("close node %d: %v", id, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Client returns a client that knows the addresses of all nodes, or only of those given.
+func (c *testCluster) Client(ids []int, opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	var seeds []string
+	for id := 1; id <= c.opts.Nodes; id++ {
+		if len(ids) == 0 {
+			seeds = append(seeds, c.Addr(id))
+		}
+	}
+	for _, id := range ids {
+		seeds = append(seeds, c.Addr(id))
+	}
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(seeds...)}, opts...)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(cl.Close)
+	return cl
+}
+
+// Await waits until the metadata of every node that runs is as wanted.
+func (c *testCluster) Await(what string, ok func(img *image.Image) bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		missing := c.lagging(ok)
+		if missing == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("node %d: not %s within a minute", missing, what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func (c *testCluster) lagging(ok func(img *image.Image) bool) (id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, b := range c.nodes {
+		if img := b.Image(); img == nil || !ok(img) {
+			return id
+		}
+	}
+	return 0
+}
+
+// unfenced reports whether exactly these brokers are unfenced.
+func unfenced(ids ...int) func(*image.Image) bool {
+	return func(img *image.Image) bool {
+		n := 0
+		for _, b := range img.Brokers {
+			if !b.Fenced {
+				n++
+			}
+		}
+		for _, id := range ids {
+			if b := img.Brokers[protocol.NodeID(id)]; b == nil || b.Fenced {
+				return false
+			}
+		}
+		return n == len(ids)
+	}
+}
+
+func createTopic(t *testing.T, cl *kgo.Client, name string, partitions, replicas int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	resp, err := kadm.NewClient(cl).CreateTopic(ctx, int32(partitions), int16(replicas), nil, name)
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
+	}
+}
+
+func TestCluster_ThreeNodesFormOneQuorum(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	ids := map[string]bool{}
+	for id := 1; id <= 3; id++ {
+		ids[c.Node(id).Image().ClusterID] = true
+	}
+	if len(ids) != 1 {
+		t.Errorf("cluster ids %v", ids)
+	}
+	for id := 1; id <= 3; id++ {
+		createTopic(t, c.Client([]int{id}), fmt.Sprintf("from-%d", id), 3, 3)
+	}
+	c.Await("three topics", func(img *image.Image) bool { return len(img.Topics) == 3 })
+
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	rt := kmsg.NewDescribeQuorumRequestTopic()
+	rt.Topic = "__cluster_metadata"
+	rt.Partitions = []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(t.Context(), c.Client([]int{2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || len(p.CurrentVoters) != 3 || p.LeaderID < 1 {
+		t.Errorf("DescribeQuorum: %+v", p)
+	}
+}

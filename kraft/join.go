@@ -1,0 +1,268 @@
+package kraft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/raftnet"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+const (
+	tendEvery    = 100 * time.Millisecond // how often membership is looked at, beside changes of leadership
+	joinTimeout  = 2 * time.Second        // for one node to answer
+	joinPause    = time.Second            // between rounds of asking, while nobody takes this node in
+	silentAfter  = 2 * time.Second        // a member that hears of no leader for so long asks again
+	complainFor  = 10 * time.Second       // between log lines of what this node waits for
+	changeWithin = 5 * time.Second        // for a change of raft's configuration to commit
+)
+
+// announcer tells the network which cluster this node belongs to (image.Publisher).
+type announcer struct{ q *Quorum }
+
+// Publish implements image.Publisher.
+func (a announcer) Publish(d *image.Delta) {
+	id := d.Next.ClusterID
+	if id == "" || d.Prev != nil && d.Prev.ClusterID == id {
+		return
+	}
+	if a.q.o.ClusterID != "" && a.q.o.ClusterID != id {
+		a.q.logger.Error("this node's directories belong to another cluster than the metadata that it was sent",
+			slog.String("event", "quorum.cluster_id"), slog.String("cluster_id", id), slog.String("directories", a.q.o.ClusterID))
+		return
+	}
+	a.q.o.Network.SetClusterID(id)
+}
+
+// startTending runs tend until the returned function is called.
+func (q *Quorum) startTending(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q.tend(ctx)
+	}()
+	return func() {
+		cancel(ErrClosed)
+		<-done
+	}
+}
+
+// tend keeps membership in order. A leader completes what raft's configuration holds of the members; a node that is not a
+// member, or whose address has changed, asks a leader to note it.
+func (q *Quorum) tend(ctx context.Context) {
+	changes, cancel := q.LeadershipChanges()
+	defer cancel()
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	j := joiner{q: q, began: time.Now()}
+	for {
+		select {
+		case <-changes:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if q.IsLeader() {
+			q.completeMembers(ctx)
+		} else {
+			j.ask(ctx)
+		}
+	}
+}
+
+// completeMembers fills in directory ids that were not known when the quorum began, and corrects this node's own address.
+func (q *Quorum) completeMembers(ctx context.Context) {
+	for _, s := range q.servers() {
+		directory, address := raftnet.SplitServerAddress(s.Address)
+		want := s.Address
+		if s.ID == raftID(q.o.NodeID) {
+			want = q.selfAddress()
+		} else if peer, ok := q.o.Network.Peer(nodeID(s.ID)); ok && directory.IsZero() {
+			want = raftnet.ServerAddress(peer.DirectoryID, address)
+		}
+		if want == s.Address || q.o.Private {
+			continue
+		}
+		if err := q.setMember(ctx, s.ID, want, s.Suffrage); err != nil {
+			q.logger.Debug("member not completed", slog.String("peer", string(s.ID)), slog.Any("err", err))
+			return // not leading any more, or without a majority: later
+		}
+	}
+}
+
+// setMember changes raft's configuration and waits until that is committed.
+func (q *Quorum) setMember(ctx context.Context, id hraft.ServerID, address hraft.ServerAddress, suffrage hraft.ServerSuffrage) error {
+	ctx, cancel := context.WithTimeout(ctx, changeWithin)
+	defer cancel()
+	return q.raftCall(ctx, func() error {
+		if suffrage == hraft.Voter {
+			return q.raft.AddVoter(id, address, 0, changeWithin).Error()
+		}
+		return q.raft.AddNonvoter(id, address, 0, changeWithin).Error()
+	})
+}
+
+// server returns what raft's configuration holds of a node.
+func (q *Quorum) server(id protocol.NodeID) (hraft.Server, bool) {
+	for _, s := range q.servers() {
+		if s.ID == raftID(id) {
+			return s, true
+		}
+	}
+	return hraft.Server{}, false
+}
+
+// CheckRaft implements raftnet.Handler: a node that comes with another directory than the quorum knows has lost what it
+// promised, and may neither vote nor be counted.
+func (q *Quorum) CheckRaft(peer raftnet.Identity) *raftnet.Reply {
+	s, ok := q.server(peer.NodeID)
+	if !ok {
+		return nil // raft knows what to make of a stranger, and this node may be the one that lags
+	}
+	if known, _ := raftnet.SplitServerAddress(s.Address); !known.IsZero() && known != peer.DirectoryID {
+		return otherDirectory(peer, known)
+	}
+	return nil
+}
+
+func otherDirectory(peer raftnet.Identity, known protocol.TopicID) *raftnet.Reply {
+	return &raftnet.Reply{Status: raftnet.StatusDirectory, Leader: noNode, Reason: fmt.Sprintf(
+		"the quorum knows node %d with directory %s, it comes with %s: if its disk was replaced, remove it from the quorum and add it again",
+		peer.NodeID, known, peer.DirectoryID)}
+}
+
+// Join implements raftnet.Handler.
+func (q *Quorum) Join(ctx context.Context, peer raftnet.Identity) raftnet.Reply {
+	refuse := func(reason string) raftnet.Reply {
+		return raftnet.Reply{Status: raftnet.StatusRefused, Leader: noNode, Reason: reason}
+	}
+	if q.o.Private {
+		return refuse(errAlone.Error())
+	}
+	if !q.IsLeader() {
+		return q.notLeaderReply()
+	}
+	if peer.NodeID < 0 || peer.DirectoryID.IsZero() || peer.Address == "" {
+		return refuse("a member needs a node id, a directory id and an address")
+	}
+	want, suffrage := raftnet.ServerAddress(peer.DirectoryID, peer.Address), hraft.Nonvoter
+	if s, ok := q.server(peer.NodeID); ok {
+		known, _ := raftnet.SplitServerAddress(s.Address)
+		if s.Suffrage == hraft.Voter && !known.IsZero() && known != peer.DirectoryID {
+			return *otherDirectory(peer, known)
+		}
+		if s.Address == want {
+			return raftnet.Reply{Leader: q.o.NodeID}
+		}
+		suffrage = s.Suffrage
+	}
+	if err := q.setMember(ctx, raftID(peer.NodeID), want, suffrage); err != nil {
+		if errors.As(err, new(*NotLeaderError)) {
+			return q.notLeaderReply()
+		}
+		return raftnet.Reply{Status: raftnet.StatusNotReady, Leader: noNode, Reason: err.Error()}
+	}
+	q.logger.Info("node joined the quorum", slog.String("event", "quorum.joined"), slog.Int("peer", int(peer.NodeID)),
+		slog.String("address", peer.Address), slog.String("suffrage", suffrage.String()))
+	return raftnet.Reply{Leader: q.o.NodeID}
+}
+
+// notLeaderReply names the leader, where this node knows it.
+func (q *Quorum) notLeaderReply() raftnet.Reply {
+	reply := raftnet.Reply{Status: raftnet.StatusNotLeader, Leader: noNode}
+	if id, _, ok := q.Leader(); ok && id != q.o.NodeID {
+		reply.Leader = id
+		reply.LeaderAddress = q.Address(id)
+	}
+	return reply
+}
+
+// joiner asks to be noted as a member.
+type joiner struct {
+	q        *Quorum
+	began    time.Time
+	next     time.Time // of the next round
+	complain time.Time // of the next log line
+}
+
+// ask asks for one round if this node needs it.
+func (j *joiner) ask(ctx context.Context) {
+	q := j.q
+	now := time.Now()
+	if q.o.Private || now.Before(j.next) || !j.needed(now) {
+		return
+	}
+	var reasons []error
+	asked := make(map[string]bool)
+	addresses := q.seeds()
+	for len(addresses) > 0 && ctx.Err() == nil {
+		address := addresses[0]
+		addresses = addresses[1:]
+		if asked[address] {
+			continue
+		}
+		asked[address] = true
+		err := j.askOne(ctx, address)
+		if err == nil {
+			j.next = now.Add(joinPause)
+			return
+		}
+		reasons = append(reasons, err)
+		if refused, ok := errors.AsType[*raftnet.RefusedError](err); ok && refused.Reply.LeaderAddress != "" {
+			addresses = append([]string{refused.Reply.LeaderAddress}, addresses...)
+		}
+	}
+	j.next = time.Now().Add(joinPause)
+	if now = time.Now(); ctx.Err() == nil && now.After(j.complain) && now.Sub(j.began) > joinPause {
+		j.complain = now.Add(complainFor)
+		q.logger.Warn("waiting for a leader of the metadata quorum", slog.String("event", "quorum.waiting"), slog.Any("err", errors.Join(reasons...)))
+	}
+}
+
+// needed reports whether a leader has to be told of this node: it is no member, it listens elsewhere than the quorum knows,
+// or nobody has spoken to it for a while.
+func (j *joiner) needed(now time.Time) bool {
+	q := j.q
+	s, ok := q.server(q.o.NodeID)
+	if !ok {
+		return true
+	}
+	own := q.selfAddress()
+	directory, address := raftnet.SplitServerAddress(s.Address)
+	if s.Address != own && (!directory.IsZero() || address != q.o.Network.Self().Address) {
+		return true
+	}
+	contact := q.raft.LastContact()
+	if contact.Before(j.began) {
+		contact = j.began
+	}
+	_, _, led := q.Leader()
+	return !led && now.Sub(contact) > silentAfter
+}
+
+func (j *joiner) askOne(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	nc, reply, err := j.q.o.Network.Dial(ctx, raftnet.KindJoin, address, noNode)
+	if err != nil {
+		return err
+	}
+	nc.Close()
+	j.q.logger.Info("taken into the quorum", slog.String("event", "quorum.join"), slog.Int("leader", int(reply.NodeID)), slog.String("address", address))
+	return nil
+}
+
+// Session implements raftnet.Handler.
+func (q *Quorum) Session(raftnet.Identity) (ended func(bool), refused *raftnet.Reply) {
+	return nil, &raftnet.Reply{Status: raftnet.StatusNotReady, Leader: noNode}
+}
+
+// StreamEnded implements raftnet.Handler.
+func (q *Quorum) StreamEnded(raftnet.Identity) {}

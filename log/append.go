@@ -163,14 +163,18 @@ func onlyBatch(b []byte) (records.Batch, error) {
 	return batch, nil
 }
 
-// AppendAsFollower writes batches as a leader sent them, with their offsets and epochs. They must follow the log's end; gaps
-// are allowed, since the leader may have compacted. An incomplete batch at the end is left out.
-func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
+// AppendAsFollower writes batches as the leader of leaderEpoch sent them, with their offsets and epochs. They must follow the
+// log's end, and no leader epoch may be below the one before it; gaps are allowed, since the leader may have compacted. An
+// incomplete batch at the end is left out, and so is everything from the first batch of a later leader epoch on: it was read
+// after the leader had come to follow another one, and whether it follows what is here is not known (KAFKA-18723).
+//
+// Where nothing is left the offsets of the result are -1.
+func (l *Log) AppendAsFollower(b []byte, leaderEpoch int32) (AppendInfo, error) {
 	info := noInfo(l.LogStartOffset())
 	if err := l.admit(); err != nil {
 		return info, err
 	}
-	batches, err := checkReplicated(b)
+	batches, err := checkReplicated(b, leaderEpoch)
 	if err != nil || len(batches) == 0 {
 		return info, err
 	}
@@ -182,12 +186,12 @@ func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
 	return r.info, r.err
 }
 
-// checkReplicated checks framing, CRC and order of whole batches.
-func checkReplicated(b []byte) ([]segment.Batch, error) {
+// checkReplicated checks framing, CRC and order of whole batches up to a leader epoch.
+func checkReplicated(b []byte, leaderEpoch int32) ([]segment.Batch, error) {
 	var batches []segment.Batch
 	for {
 		batch, rest, err := records.Split(b)
-		if errors.Is(err, records.ErrShort) {
+		if errors.Is(err, records.ErrShort) || err == nil && batch.PartitionLeaderEpoch() > leaderEpoch {
 			return batches, nil
 		}
 		if err != nil {
@@ -200,11 +204,25 @@ func checkReplicated(b []byte) ([]segment.Batch, error) {
 		if d.LastOffset < d.BaseOffset {
 			return nil, errcode.New(errcode.KindCorruptMessage, "record batch has offsets [%d, %d]", d.BaseOffset, d.LastOffset)
 		}
-		if n := len(batches); n > 0 && d.BaseOffset <= batches[n-1].LastOffset {
-			return nil, errcode.New(errcode.KindCorruptMessage,
-				"record batch at offset %d follows one that ends at %d", d.BaseOffset, batches[n-1].LastOffset)
+		if n := len(batches); n > 0 {
+			if err := follows(&d, batches[n-1].LastOffset, batches[n-1].LeaderEpoch); err != nil {
+				return nil, err
+			}
 		}
 		batches = append(batches, d)
 		b = rest
+	}
+}
+
+// follows says whether a batch of a leader may come behind the one that ends at lastOffset in a leader epoch.
+func follows(d *segment.Batch, lastOffset int64, leaderEpoch int32) error {
+	switch {
+	case d.BaseOffset <= lastOffset:
+		return errcode.New(errcode.KindCorruptMessage, "record batch at offset %d follows one that ends at %d", d.BaseOffset, lastOffset)
+	case d.LeaderEpoch < leaderEpoch:
+		return errcode.New(errcode.KindCorruptMessage,
+			"record batch at offset %d is of leader epoch %d and follows one of %d", d.BaseOffset, d.LeaderEpoch, leaderEpoch)
+	default:
+		return nil
 	}
 }

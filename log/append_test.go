@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,7 +169,7 @@ func TestAppendAsFollower_TakesBatchesAsTheyAre(t *testing.T) {
 	set := append(at(0, 1, "a", "b"), at(2, 1, "c")...)
 	set = append(set, at(10, 4, "d")...) // compaction left a gap
 	set = append(set, at(11, 4, "e")[:30]...)
-	info, err := l.AppendAsFollower(set)
+	info, err := l.AppendAsFollower(set, 100)
 	if err != nil || info.FirstOffset != 0 || info.LastOffset != 10 {
 		t.Fatalf("got %+v, %v", info, err)
 	}
@@ -178,15 +179,42 @@ func TestAppendAsFollower_TakesBatchesAsTheyAre(t *testing.T) {
 	if got := fmt.Sprint(l.EpochEntries()); got != "[{1 0} {4 10}]" {
 		t.Fatalf("leader epochs %s", got)
 	}
-	if _, err := l.AppendAsFollower(at(9, 4, "again")); err == nil {
+	if _, err := l.AppendAsFollower(at(9, 4, "again"), 100); err == nil {
 		t.Fatal("a batch below the log end was taken")
 	}
 	// One whose offsets do not fit into the segment any more gets another.
-	if _, err := l.AppendAsFollower(at(1<<33, 4, "far")); err != nil {
+	if _, err := l.AppendAsFollower(at(1<<33, 4, "far"), 100); err != nil {
 		t.Fatal(err)
 	}
 	if got := l.readAll(t, 11, 1<<34); len(got) != 1 || l.SegmentCount() != 2 {
 		t.Fatalf("read %v from %d segments", got, l.SegmentCount())
+	}
+}
+
+func TestAppendAsFollower_ChecksLeaderEpochs(t *testing.T) {
+	l := newTestLog(t, newMem(t), nil)
+	at := func(base int64, epoch int32, values ...string) []byte {
+		return batchOf(t, records.BuilderOptions{BaseOffset: base, PartitionLeaderEpoch: epoch}, values...)
+	}
+	// What a leader of epoch 3 sent is of epoch 3 at most: the rest was read after it had become a follower.
+	info, err := l.AppendAsFollower(slices.Concat(at(0, 2, "a"), at(1, 3, "b"), at(2, 4, "c"), at(3, 4, "d")), 3)
+	if err != nil || info.LastOffset != 1 || l.LogEndOffset() != 2 {
+		t.Fatalf("got %+v, %v, log end %d", info, err, l.LogEndOffset())
+	}
+	if info, err := l.AppendAsFollower(at(2, 4, "c"), 3); err != nil || info.LastOffset != -1 || l.LogEndOffset() != 2 {
+		t.Fatalf("got %+v, %v, log end %d", info, err, l.LogEndOffset())
+	}
+	for name, b := range map[string][]byte{
+		"below the log's":             at(2, 2, "c"),
+		"below the one before it":     append(at(2, 5, "c"), at(3, 4, "d")...),
+		"offset below the one before": append(at(2, 5, "c"), at(2, 5, "d")...),
+	} {
+		if _, err := l.AppendAsFollower(b, 5); errcode.KindOf(err) != errcode.KindCorruptMessage {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if got := fmt.Sprint(l.EpochEntries(), l.LogEndOffset()); got != "[{2 0} {3 1}] 2" {
+		t.Errorf("leader epochs and log end %s", got)
 	}
 }
 

@@ -213,6 +213,11 @@ func (l *Log) stageReplicated(rd *round, r *request) error {
 	if first := r.replicated[0].BaseOffset; first < rd.end {
 		return errcode.New(errcode.KindOffsetOutOfRange, "replicated batch begins at offset %d, below the log end %d", first, rd.end)
 	}
+	if latest, ok := l.epochs.Latest(); ok {
+		if err := follows(&r.replicated[0], rd.end-1, latest); err != nil {
+			return err
+		}
+	}
 	for i := range r.replicated {
 		d := &r.replicated[i]
 		if err := l.makeRoom(rd, d, d.LastOffset); err != nil {

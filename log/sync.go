@@ -275,6 +275,28 @@ func (l *Log) Flush(ctx context.Context) error {
 	return l.usable()
 }
 
+// WaitSynced waits until SyncedEndOffset is at least offset, or the log was truncated below it. The sync has been scheduled by
+// whoever wrote up to there.
+func (l *Log) WaitSynced(ctx context.Context, offset int64) error {
+	if l.SyncedEndOffset() >= offset {
+		return l.usable()
+	}
+	s := &l.sync
+	defer context.AfterFunc(ctx, s.wake)()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.visible.Load() < offset && l.end.Load() >= offset {
+		if err := l.usable(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.cond.Wait()
+	}
+	return l.usable()
+}
+
 // waitIdle waits until no sync is queued or running. No new one may be scheduled meanwhile.
 func (s *syncState) waitIdle() {
 	s.mu.Lock()

@@ -7,14 +7,16 @@ import (
 	"github.com/distributedmq/dmq/log/segment"
 )
 
-// TruncateTo removes every record from offset on: a follower whose log parted from its leader's there. An offset at or
-// above the log end changes nothing. Where offset is inside a batch the whole batch goes.
+// TruncateTo removes every record from offset on: a follower whose log parted from its leader's there. Where offset is inside a
+// batch the whole batch goes. At or above the log end there is no record to go, but maybe a leader epoch that began there and
+// has none: this replica once led in it, and the leader knows nothing of it.
 //
 // Nothing below the high watermark may go: that is a broken invariant.
 func (l *Log) TruncateTo(offset int64) error {
 	return l.changeLayout(func() error {
 		if offset >= l.end.Load() {
-			return nil
+			l.epochs.TruncateFromEnd(offset)
+			return l.ioError(l.epochs.Flush())
 		}
 		hw := l.highWatermark.Load()
 		invariant(offset >= hw, "truncate %s to %d, below its high watermark %d", l.o.TopicPartition, offset, hw)

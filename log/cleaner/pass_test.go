@@ -480,7 +480,7 @@ func TestCompact_AFollowerTakesWhatIsLeft(t *testing.T) {
 	follower := newLog(t, nil)
 	var batches []string
 	err := eachBatch(leader.Log, 0, leader.LogEndOffset(), func(b records.Batch) error {
-		_, err := follower.AppendAsFollower(b)
+		_, err := follower.AppendAsFollower(b, 1<<30)
 		return err
 	})
 	if err != nil {

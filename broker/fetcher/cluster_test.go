@@ -1,0 +1,349 @@
+package fetcher_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/fetcher"
+	"github.com/distributedmq/dmq/broker/fetchsession"
+	"github.com/distributedmq/dmq/broker/handler"
+	"github.com/distributedmq/dmq/broker/listener"
+	"github.com/distributedmq/dmq/broker/nodelink"
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
+	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/log/logdir"
+	"github.com/distributedmq/dmq/log/vfs"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/records"
+)
+
+const (
+	soon  = time.Minute // for what is bound to happen
+	topic = "orders"
+)
+
+var (
+	orders = protocol.TopicID{0: 1, 15: 1}
+	tp0    = protocol.TopicPartition{Topic: topic}
+)
+
+// cluster is brokers that hold logs in memory, serve them on real sockets and follow each other. The test is the controller.
+type cluster struct {
+	t       testing.TB
+	config  fetcher.Config
+	logs    func(*commitlog.Config)
+	builder *image.Builder
+	version int64
+	image   *image.Image
+	nodes   map[protocol.NodeID]*node
+}
+
+func newCluster(t testing.TB, ids ...protocol.NodeID) *cluster {
+	t.Helper()
+	c := &cluster{
+		t: t, builder: image.NewBuilder(image.Empty()), image: image.Empty(), nodes: make(map[protocol.NodeID]*node),
+		config: fetcher.Config{
+			Fetchers: 1, MinBytes: 1, MaxBytes: 1 << 20, ResponseMaxBytes: 10 << 20,
+			MaxWait: 500 * time.Millisecond, Backoff: 200 * time.Millisecond, Timeout: soon,
+		},
+	}
+	for _, id := range ids {
+		c.start(id, vfs.NewMem())
+	}
+	t.Cleanup(func() {
+		for _, n := range c.nodes {
+			n.stop()
+		}
+	})
+	return c
+}
+
+// node is one broker.
+type node struct {
+	c        *cluster
+	id       protocol.NodeID
+	epoch    protocol.BrokerEpoch
+	fs       *vfs.Mem
+	image    atomic.Pointer[image.Image]
+	logs     *logdir.Manager
+	replicas *replica.Manager
+	fetcher  *fetcher.Fetcher
+	server   *listener.Server
+	socket   net.Listener
+}
+
+// Image implements handler.Images.
+func (n *node) Image() *image.Image { return n.image.Load() }
+
+// start starts a broker on a filesystem and tells all of them.
+func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
+	c.t.Helper()
+	n := &node{c: c, id: id, epoch: protocol.BrokerEpoch(c.version + 1), fs: fs}
+	n.image.Store(image.Empty())
+	logger := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("node", int(id)))
+	}
+	n.openLogs(logger)
+	n.serve(logger)
+	n.fetcher = fetcher.New(fetcher.Options{
+		NodeID: id, Replicas: n.replicas, Config: c.config, Logger: logger,
+		BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
+		Link: func(leader protocol.NodeID, _ int) fetcher.Link {
+			return nodelink.New(nodelink.Options{
+				Dial: new(net.Dialer).DialContext, Logger: logger, ClientID: "broker-" + strconv.Itoa(int(id)),
+				Address: func() (string, error) { return n.addressOf(leader) },
+			})
+		},
+	})
+	c.nodes[id] = n
+	n.publish(image.Diff(image.Empty(), c.image))
+	host, port, err := net.SplitHostPort(n.socket.Addr().String())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.publish(&metadata.RegisterBrokerRecord{
+		ID: id, Epoch: n.epoch, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}},
+	})
+	return n
+}
+
+func (n *node) openLogs(logger *slog.Logger) {
+	t := n.c.t
+	t.Helper()
+	if err := n.fs.MkdirAll("/data", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var manager atomic.Pointer[replica.Manager]
+	logs, err := logdir.Open(context.Background(), logdir.Options{
+		FS: n.fs, Dirs: []string{"/data"}, NodeID: n.id, ClusterID: "cluster", Logger: logger, MinFreeBytes: -1, DeleteDelay: -1,
+		ConfigFor: func(string) commitlog.Config {
+			cfg := commitlog.DefaultConfig()
+			if n.c.logs != nil {
+				n.c.logs(&cfg)
+			}
+			return cfg
+		},
+		Synced: func(tp protocol.TopicPartition, end int64) {
+			if m := manager.Load(); m != nil {
+				m.Synced(tp, end)
+			}
+		},
+		Failed: func(dir string, err error) {
+			if m := manager.Load(); m != nil {
+				m.DirFailed(dir, err)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.logs = logs
+	n.replicas = replica.New(replica.Options{NodeID: n.id, Logs: logs, Logger: logger})
+	manager.Store(n.replicas)
+}
+
+func (n *node) serve(logger *slog.Logger) {
+	t := n.c.t
+	t.Helper()
+	cfg, _, err := config.Load(config.Sources{Set: []string{"log.dirs=/data"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler.New(handler.Deps{
+		NodeID: n.id, Config: cfg, Images: n, Logger: logger,
+		Data: handler.Data{
+			Replicas: n.replicas, LogDirs: n.logs,
+			Sessions:    fetchsession.New(fetchsession.Options{Rand: rand.New(rand.NewPCG(1, uint64(n.id)))}),
+			BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
+		},
+	})
+	n.server = listener.New(listener.Options{Name: "PLAINTEXT", Scope: protocol.ScopeBroker, Handler: h, Logger: logger})
+	if n.socket, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	n.server.Serve(n.socket)
+}
+
+var errNoBroker = errors.New("no such broker")
+
+func (n *node) addressOf(id protocol.NodeID) (string, error) {
+	if b := n.Image().Brokers[id]; b != nil && len(b.Endpoints) > 0 {
+		return net.JoinHostPort(b.Endpoints[0].Host, strconv.Itoa(int(b.Endpoints[0].Port))), nil
+	}
+	return "", errNoBroker
+}
+
+func (n *node) publish(d *image.Delta) {
+	n.image.Store(d.Next)
+	n.replicas.Publish(d)
+	n.fetcher.Publish(d)
+}
+
+// halt ends everything but the logs.
+func (n *node) halt() {
+	t := n.c.t
+	t.Helper()
+	if err := n.fetcher.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := n.server.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := n.replicas.Close(); err != nil {
+		t.Error(err)
+	}
+	n.socket.Close()
+}
+
+// stop stops the broker cleanly.
+func (n *node) stop() {
+	n.c.t.Helper()
+	n.halt()
+	if err := n.logs.Close(true, n.epoch); err != nil {
+		n.c.t.Error(err)
+	}
+	delete(n.c.nodes, n.id)
+}
+
+// publish commits records and tells every broker, in no particular order.
+func (c *cluster) publish(recs ...metadata.Record) {
+	c.t.Helper()
+	c.version++
+	if err := c.builder.Apply(c.version, &metadata.Command{Records: recs}); err != nil {
+		c.t.Fatal(err)
+	}
+	img, d := c.builder.Build()
+	c.image = img
+	for _, n := range c.nodes {
+		n.publish(d)
+	}
+}
+
+func ids(ids ...protocol.NodeID) []protocol.NodeID { return ids }
+
+// create makes a topic; its partitions have these replicas, all in sync, and the first one leads.
+func (c *cluster) create(name string, id protocol.TopicID, partitions int, replicas ...protocol.NodeID) {
+	c.t.Helper()
+	recs := []metadata.Record{&metadata.TopicRecord{Name: name, ID: id}}
+	for i := range partitions {
+		recs = append(recs, &metadata.PartitionRecord{TopicID: id, Partition: int32(i), PartitionState: image.Partition{
+			Replicas: replicas, ISR: replicas, Leader: replicas[0],
+		}})
+	}
+	c.publish(recs...)
+}
+
+// elect makes a broker the leader of orders-0 and gives it in-sync replicas, in the next leader epoch.
+func (c *cluster) elect(leader protocol.NodeID, isr ...protocol.NodeID) {
+	c.t.Helper()
+	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Leader: &leader, ISR: isr})
+}
+
+func batch(values ...string) []byte {
+	b := records.NewBuilder(records.BuilderOptions{})
+	for i, v := range values {
+		b.Append(1000+int64(i), nil, []byte(v))
+	}
+	out, err := b.Bytes()
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// produce appends to a leader and waits for the acknowledgement.
+func (n *node) produce(tp protocol.TopicPartition, acks int16, values ...string) error {
+	parts := []replica.Append{{TopicIDPartition: protocol.TopicIDPartition{Topic: tp.Topic, Partition: tp.Partition}, Records: batch(values...)}}
+	done := make(chan struct{})
+	if !n.replicas.Append(replica.AppendOptions{Acks: acks, Timeout: soon}, parts, func() { close(done) }) {
+		<-done
+	}
+	return parts[0].Result.Err
+}
+
+func (n *node) mustProduce(tp protocol.TopicPartition, acks int16, values ...string) {
+	n.c.t.Helper()
+	if err := n.produce(tp, acks, values...); err != nil {
+		n.c.t.Fatal(err)
+	}
+}
+
+// log returns the log of a partition.
+func (n *node) log(tp protocol.TopicPartition) *commitlog.Log {
+	n.c.t.Helper()
+	l, found, err := n.logs.Get(tp)
+	if err != nil || !found {
+		n.c.t.Fatalf("log of %s: found %v, %v", tp, found, err)
+	}
+	return l
+}
+
+// content is the bytes of a log between its first offset and an offset, and the leader epochs.
+func content(t testing.TB, l *commitlog.Log, end int64) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	for at := l.LogStartOffset(); at < end; {
+		s, err := l.Read(at, 1<<20, end, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, s.Size())
+		if _, err := s.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		at = s.Bound()
+		out.Write(b)
+		s.Close()
+	}
+	fmt.Fprint(&out, l.EpochEntries())
+	return out.Bytes()
+}
+
+// wait waits for a condition.
+func (c *cluster) wait(what string, holds func() bool) {
+	c.t.Helper()
+	eventually(c.t, what, holds)
+}
+
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(soon)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not in time", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// alike waits until the logs of orders-0 are the same on all brokers, up to the same high watermark.
+func (c *cluster) alike() {
+	c.t.Helper()
+	leader := c.nodes[c.image.Partition(tp0).Leader].log(tp0)
+	for _, n := range c.nodes {
+		l := n.log(tp0)
+		c.wait(fmt.Sprintf("broker %d has all that its leader has", n.id), func() bool {
+			return l.LogEndOffset() == leader.LogEndOffset() && l.HighWatermark() == leader.LogEndOffset() &&
+				bytes.Equal(content(c.t, l, l.LogEndOffset()), content(c.t, leader, leader.LogEndOffset()))
+		})
+	}
+}

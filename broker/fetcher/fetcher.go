@@ -1,0 +1,226 @@
+package fetcher
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// Link is a connection to another broker; see nodelink.Link.
+type Link interface {
+	Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
+	Close() error
+}
+
+// Config is how partitions are fetched. Every field has to be set.
+type Config struct {
+	Fetchers         int           // num.replica.fetchers
+	MinBytes         int32         // replica.fetch.min.bytes
+	MaxBytes         int32         // replica.fetch.max.bytes: of a partition
+	ResponseMaxBytes int32         // replica.fetch.response.max.bytes
+	MaxWait          time.Duration // replica.fetch.wait.max.ms
+	// Backoff is replica.fetch.backoff.ms: how long it takes at most until what has failed is tried again. It begins
+	// with less: most of what fails is a leader that has not seen the newest metadata yet.
+	Backoff time.Duration
+	Timeout time.Duration // replica.socket.timeout.ms
+}
+
+// Options configure a Fetcher. All are required.
+type Options struct {
+	NodeID   protocol.NodeID
+	Replicas *replica.Manager
+	// Link makes the link of a loop to a leader. Where that is, the link has to find out.
+	Link        func(leader protocol.NodeID, fetcher int) Link
+	BrokerEpoch func() protocol.BrokerEpoch
+	Config      Config
+	Logger      *slog.Logger
+}
+
+var errStopped = errors.New("the fetcher is stopped")
+
+// openers is how many logs are opened at a time.
+const openers = 16
+
+// Fetcher follows partitions.
+type Fetcher struct {
+	o      Options
+	logger *slog.Logger
+	ctx    func() context.Context // ends with Close
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup // loops and openers
+
+	mu       sync.Mutex // guards the fields below
+	closed   bool
+	followed map[key]*followed
+	loops    map[loopKey]*loop
+	opening  []*followed // their logs are to be opened
+	openers  int         // goroutines that do
+
+	totals totals
+}
+
+// loopKey names a loop: one of several to a leader.
+type loopKey struct {
+	leader protocol.NodeID
+	index  int
+}
+
+// New returns a fetcher that follows nothing yet.
+func New(o Options) *Fetcher {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &Fetcher{
+		o: o, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
+		followed: make(map[key]*followed), loops: make(map[loopKey]*loop),
+	}
+}
+
+// Close stops following and joins every goroutine. The logs stay as they are.
+func (f *Fetcher) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.cancel(errStopped)
+	f.wg.Wait()
+	return nil
+}
+
+// Publish takes over a new metadata image (image.Publisher). It does no I/O.
+func (f *Fetcher) Publish(d *image.Delta) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
+	for _, t := range d.DeletedTopics {
+		for i := range t.Partitions {
+			f.stopLocked(f.followed[key{t.ID, int32(i)}])
+		}
+	}
+	for _, t := range d.ChangedTopics {
+		for i := range t.Partitions {
+			f.assignLocked(t, int32(i))
+		}
+	}
+	f.endIdleLocked()
+}
+
+// assignLocked brings what is followed of a partition up to date.
+func (f *Fetcher) assignLocked(t *image.Topic, index int32) {
+	state := &t.Partitions[index]
+	was := f.followed[key{t.ID, index}]
+	if !follows(f.o.NodeID, state) {
+		f.stopLocked(was)
+		return
+	}
+	if was != nil && was.leader == state.Leader && was.leaderEpoch == protocol.LeaderEpoch(state.LeaderEpoch) {
+		return
+	}
+	f.stopLocked(was)
+	p := &followed{
+		TopicIDPartition: protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index},
+		leader:           state.Leader, leaderEpoch: protocol.LeaderEpoch(state.LeaderEpoch),
+	}
+	p.lag.Store(unknownLag)
+	f.followed[p.key()] = p
+	p.loop = f.loopLocked(loopKey{p.leader, f.fetcherOf(p.TopicIDPartition)})
+	p.loop.assigned++
+	f.openLocked(p)
+}
+
+// fetcherOf spreads the partitions of a leader over its loops, those of one topic evenly.
+func (f *Fetcher) fetcherOf(tp protocol.TopicIDPartition) int {
+	h := fnv.New32a()
+	h.Write([]byte(tp.Topic))
+	return int((h.Sum32() + uint32(tp.Partition)) % uint32(f.o.Config.Fetchers))
+}
+
+// loopLocked returns a loop, starting it where there is none.
+func (f *Fetcher) loopLocked(k loopKey) *loop {
+	l := f.loops[k]
+	if l == nil {
+		l = newLoop(f, k)
+		f.loops[k] = l
+		f.wg.Go(l.run)
+	}
+	return l
+}
+
+// stopLocked ends the following of a partition in its leader epoch. nil is nothing to stop.
+func (f *Fetcher) stopLocked(p *followed) {
+	if p == nil {
+		return
+	}
+	delete(f.followed, p.key())
+	p.stopped.Store(true)
+	p.loop.assigned--
+	p.loop.post(p)
+}
+
+// endIdleLocked ends the loops that have nothing to do any more.
+func (f *Fetcher) endIdleLocked() {
+	for k, l := range f.loops {
+		if l.assigned == 0 {
+			delete(f.loops, k)
+			l.cancel(errStopped)
+		}
+	}
+}
+
+// openLocked has the log of a partition opened; then the partition joins its loop.
+func (f *Fetcher) openLocked(p *followed) {
+	f.opening = append(f.opening, p)
+	if f.openers < openers {
+		f.openers++
+		f.wg.Go(f.open)
+	}
+}
+
+// reopen is openLocked for a partition whose log could not be opened before.
+func (f *Fetcher) reopen(p *followed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.openLocked(p)
+}
+
+// open opens logs while there are any to be opened.
+func (f *Fetcher) open() {
+	for {
+		f.mu.Lock()
+		if len(f.opening) == 0 || f.closed {
+			f.opening = nil
+			f.openers--
+			f.mu.Unlock()
+			return
+		}
+		p := f.opening[0]
+		f.opening[0] = nil
+		f.opening = f.opening[1:]
+		f.mu.Unlock()
+		if p.stopped.Load() {
+			continue
+		}
+		p.follower, p.opened = f.openLog(p)
+		p.loop.post(p)
+	}
+}
+
+// openLog opens a log and makes durable what is there: the first fetch offset says so already.
+func (f *Fetcher) openLog(p *followed) (*replica.Follower, error) {
+	follower, err := f.o.Replicas.Follow(p.TopicIDPartition, p.leaderEpoch)
+	if err != nil {
+		return nil, err
+	}
+	if err := follower.Advance(f.ctx(), 0, 0); err != nil {
+		return nil, err
+	}
+	return follower, nil
+}

@@ -1,0 +1,176 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	commitlog "github.com/distributedmq/dmq/log"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// Follower copies a partition from its leader in one leader epoch. As soon as the metadata name another epoch, or the partition
+// is deleted, it changes nothing any more and fails with FENCED_LEADER_EPOCH: nothing that was fetched in one epoch comes
+// into the log after the next one has begun there. It is used by one goroutine at a time.
+type Follower struct {
+	m           *Manager
+	p           *Partition
+	leaderEpoch protocol.LeaderEpoch
+	log         *commitlog.Log
+}
+
+// Position is where a follower's log stands.
+type Position struct {
+	LogStartOffset int64
+	// LogEndOffset is where to fetch from. In durable mode the leader takes a fetch offset for what the follower has synced:
+	// it may be asked from after Advance only.
+	LogEndOffset int64
+	LastEpoch    protocol.LeaderEpoch // the newest that the log knows; -1: none
+}
+
+// BelowHighWatermarkError says that a follower would have to give up records that consumers have seen to agree with its leader: the
+// leader was not one of the in-sync replicas, or records are lost. The replica is left as it is, for people to look at.
+type BelowHighWatermarkError struct {
+	TopicPartition protocol.TopicPartition
+	Offset         int64 // where the logs part
+	HighWatermark  int64
+}
+
+// Error tells what happened.
+func (e *BelowHighWatermarkError) Error() string {
+	return fmt.Sprintf("%s parts from its leader's log at offset %d, below its high watermark %d", e.TopicPartition, e.Offset, e.HighWatermark)
+}
+
+// ErrorKind makes it an errcode.Kinder.
+func (e *BelowHighWatermarkError) ErrorKind() errcode.Kind { return errcode.KindKafkaStorageError }
+
+// errLegacyLog is why a log without leader epochs cannot follow: it cannot be compared with the leader's.
+var errLegacyLog error = errcode.New(errcode.KindKafkaStorageError,
+	"the log has records and no leader epochs: it was written by Apache Kafka before 0.11 and cannot be compared with its leader's")
+
+// Follow opens the log of a partition that this broker follows in a leader epoch.
+func (m *Manager) Follow(tp protocol.TopicIDPartition, leaderEpoch protocol.LeaderEpoch) (*Follower, error) {
+	p, err := m.find(tp.TopicPartition(), tp.ID)
+	if err != nil {
+		return nil, err
+	}
+	l, _, err := p.use(m, leaderEpoch, false)
+	if err != nil {
+		return nil, err
+	}
+	f := &Follower{m: m, p: p, leaderEpoch: leaderEpoch, log: l.log}
+	return f, f.do(func() error {
+		if at := f.Position(); at.LastEpoch < 0 && at.LogEndOffset > at.LogStartOffset {
+			return errLegacyLog
+		}
+		return nil
+	})
+}
+
+// do calls fn while the leader epoch lasts, which does not end before fn returns. One such call runs at a time.
+func (f *Follower) do(fn func() error) error {
+	f.p.mu.Lock()
+	defer f.p.mu.Unlock()
+	switch r := f.p.role.Load(); {
+	case r.deleted:
+		return r.admit(f.p.tp, Unset, false)
+	case r.leads, r.leaderEpoch != f.leaderEpoch:
+		return errcode.New(errcode.KindFencedLeaderEpoch, "%s is in leader epoch %d, no longer in %d", f.p.tp, r.leaderEpoch, f.leaderEpoch)
+	}
+	if err := f.p.offline.Load(); err != nil {
+		return *err
+	}
+	if err := fn(); err != nil {
+		return f.p.explain(err)
+	}
+	return nil
+}
+
+// Position says where the log stands.
+func (f *Follower) Position() Position {
+	at := Position{LogStartOffset: f.log.LogStartOffset(), LogEndOffset: f.log.LogEndOffset(), LastEpoch: Unset}
+	if e, ok := f.log.LatestEpoch(); ok {
+		at.LastEpoch = protocol.LeaderEpoch(e)
+	}
+	return at
+}
+
+// Append writes batches that were fetched at fetchOffset, which must still be the log end. Of what does not follow the log,
+// or was read by the leader in a later epoch, nothing is written.
+func (f *Follower) Append(fetchOffset int64, batches []byte) error {
+	return f.do(func() error {
+		if end := f.log.LogEndOffset(); end != fetchOffset {
+			return errcode.New(errcode.KindOffsetOutOfRange, "records of %s were fetched at offset %d, the log ends at %d", f.p.tp, fetchOffset, end)
+		}
+		_, err := f.log.AppendAsFollower(batches, int32(f.leaderEpoch))
+		return err
+	})
+}
+
+// Advance waits until what was appended is durable, in durable mode, and then takes over the leader's high watermark and log
+// start offset as far as the log has got.
+func (f *Follower) Advance(ctx context.Context, highWatermark, logStartOffset int64) error {
+	if err := f.log.WaitSynced(ctx, f.log.LogEndOffset()); err != nil {
+		return f.p.explain(err)
+	}
+	moved := false
+	err := f.do(func() error {
+		was := f.log.HighWatermark()
+		f.log.UpdateHighWatermark(min(highWatermark, f.log.SyncedEndOffset()))
+		moved = f.log.HighWatermark() > was
+		if logStartOffset <= f.log.LogStartOffset() {
+			return nil
+		}
+		return f.log.AdvanceLogStartOffset(min(logStartOffset, f.log.HighWatermark()))
+	})
+	if moved {
+		f.m.fetches.Notify(f.p)
+	}
+	return err
+}
+
+// Truncate removes what the leader does not have, by leader epoch and by nothing else. diverging is the largest epoch of the
+// leader not above this log's last one, and where it ends there. More than one round may be needed: whether the logs agree,
+// the next fetch tells. Records below the high watermark are never removed: it fails with *BelowHighWatermarkError.
+func (f *Follower) Truncate(diverging EpochEnd) error {
+	return f.do(func() error {
+		own, end := f.log.EndOffsetForEpoch(int32(diverging.Epoch))
+		offset := truncationOffset(diverging, EpochEnd{Epoch: protocol.LeaderEpoch(own), EndOffset: end}, f.log.LogEndOffset())
+		if hw := f.log.HighWatermark(); offset < hw {
+			return &BelowHighWatermarkError{TopicPartition: f.p.tp, Offset: offset, HighWatermark: hw}
+		}
+		return f.log.TruncateTo(offset)
+	})
+}
+
+// Restart begins the log anew at the leader's log start offset, which lies above everything that is here.
+func (f *Follower) Restart(logStartOffset int64) error {
+	return f.do(func() error {
+		if end := f.log.LogEndOffset(); logStartOffset <= end {
+			return &BelowHighWatermarkError{TopicPartition: f.p.tp, Offset: logStartOffset, HighWatermark: end}
+		}
+		return f.log.TruncateFullyAndStartAt(logStartOffset)
+	})
+}
+
+// Over reports whether an error of a follower says that there is nothing more to follow in its leader epoch.
+func Over(err error) bool {
+	switch errcode.KindOf(err) {
+	case errcode.KindFencedLeaderEpoch, errcode.KindUnknownTopicOrPartition, errcode.KindInconsistentTopicID, errcode.KindNotLeaderForPartition:
+		return true
+	default:
+		return false
+	}
+}
+
+// Lasting reports whether trying again does not help against an error of a follower: the log is damaged, its directory is
+// dead, or it has parted from its leader's for good. A full disk is not such a one.
+func Lasting(err error) bool {
+	var (
+		storage *commitlog.StorageError
+		corrupt *commitlog.CorruptError
+		parted  *BelowHighWatermarkError
+	)
+	return errors.As(err, &storage) || errors.As(err, &corrupt) || errors.As(err, &parted) || errors.Is(err, errLegacyLog)
+}

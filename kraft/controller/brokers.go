@@ -202,7 +202,7 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 				d.sessions.beginShutdown(id, img.Version)
 			}
 			if next == shutdownNow {
-				d.sessions.end(id) // its next incarnation need not wait for the session timeout
+				d.sessions.end(id, b.Epoch) // its next incarnation need not wait for the session timeout
 			}
 			return resp
 		},
@@ -273,6 +273,18 @@ func (d *decider) fenceStale(v *view, id protocol.NodeID, now time.Time) decisio
 		return answered(nil)
 	}
 	return decision{records: d.fence(v, b), respond: func(*image.Image) kmsg.Response { return nil }}
+}
+
+// fenceLost decides what becomes of an incarnation whose process is gone.
+func (d *decider) fenceLost(v *view, id protocol.NodeID, incarnation protocol.TopicID) decision {
+	b := v.img.Brokers[id]
+	if b == nil || b.Fenced || b.IncarnationID != incarnation {
+		return answered(nil)
+	}
+	return decision{records: d.fence(v, b), respond: func(*image.Image) kmsg.Response {
+		d.sessions.end(id, b.Epoch) // its next incarnation need not wait for the session timeout
+		return nil
+	}}
 }
 
 // unregisterBroker decides UnregisterBroker.

@@ -31,6 +31,8 @@ type Options struct {
 	// the one the broker of the same process registers with: that broker's older incarnations are known to be dead.
 	Endpoints     []image.Endpoint
 	IncarnationID protocol.TopicID
+	// Prober finds out whether a broker's process lives; nil: nobody is asked, and the session timeout decides.
+	Prober Prober
 }
 
 // Settings are the controller's defaults.
@@ -73,7 +75,9 @@ type Controller struct {
 	logger   *slog.Logger
 	decider  *decider
 	sessions *sessions
+	probes   probes
 	requests chan *request
+	active   atomic.Bool   // it decides: this node leads and has caught up
 	stopped  chan struct{} // closed when Run has returned
 }
 
@@ -103,6 +107,7 @@ func New(o Options) *Controller {
 			nodeID: o.NodeID, incarnation: o.IncarnationID, schema: o.Schema, settings: o.Settings, features: o.Features,
 			sessions: sessions, newID: func() (protocol.TopicID, error) { return protocol.NewTopicID(o.Rand) },
 		},
+		probes:   probes{prober: o.Prober},
 		requests: make(chan *request, queueLength),
 		stopped:  make(chan struct{}),
 	}
@@ -138,8 +143,14 @@ func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Respons
 		leader, _, _ := c.o.Quorum.Leader()
 		return nil, &kraft.NotLeaderError{Leader: leader}
 	}
-	if r, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
+	switch r := req.(type) {
+	case *kmsg.BrokerHeartbeatRequest:
 		c.sessions.contact(protocol.NodeID(r.BrokerID), protocol.BrokerEpoch(r.BrokerEpoch), time.Now())
+		if resp := c.quietHeartbeat(r); resp != nil {
+			return resp, nil
+		}
+	case *kmsg.BrokerRegistrationRequest:
+		c.settlePredecessor(ctx, r)
 	}
 	if timeout := timeoutOf(req); timeout > 0 {
 		var cancel context.CancelFunc
@@ -147,6 +158,25 @@ func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Respons
 		defer cancel()
 	}
 	return c.submit(ctx, &request{name: kmsg.NameForKey(req.Key()), decide: decide, done: make(chan answer, 1)})
+}
+
+// quietHeartbeat answers a heartbeat that changes nothing: nearly all of them. It does not wait for the loop, and does not ask
+// the quorum whether this node still leads: a deposed controller finds out within raft's lease, and what it says
+// here moves nobody.
+func (c *Controller) quietHeartbeat(req *kmsg.BrokerHeartbeatRequest) kmsg.Response {
+	if !c.active.Load() {
+		return nil
+	}
+	b := c.o.Quorum.Image().Brokers[protocol.NodeID(req.BrokerID)]
+	if b == nil || int64(b.Epoch) != req.BrokerEpoch || !b.Active() || req.WantFence || req.WantShutdown || dirsChange(b, req) {
+		return nil
+	}
+	c.sessions.reached(b.ID, req.CurrentMetadataOffset)
+	resp := kmsg.NewPtrBrokerHeartbeatResponse()
+	resp.Version = req.Version
+	resp.IsCaughtUp = req.CurrentMetadataOffset >= int64(b.Epoch)
+	resp.IsFenced = false
+	return resp
 }
 
 // timeoutOf returns the time a client gives its request; 0: no limit.

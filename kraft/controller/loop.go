@@ -31,6 +31,10 @@ const (
 // Run decides requests until ctx ends, and fails when this program is too old for the cluster's metadata.
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.stopped)
+	alive, cancelProbes := context.WithCancel(ctx)
+	c.probes.begin(alive)
+	defer c.probes.end()
+	defer cancelProbes()
 	changes, cancel := c.o.Quorum.LeadershipChanges()
 	defer cancel()
 	for ctx.Err() == nil {
@@ -118,6 +122,9 @@ func (c *Controller) activation(img *image.Image) []metadata.Record {
 func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view, term int64) {
 	timer := time.NewTimer(c.sessions.timeout)
 	defer timer.Stop()
+	c.active.Store(true)
+	defer c.active.Store(false)
+	c.doubtAll(v.img)
 	var again []*request // to be decided anew
 	for {
 		batch := again

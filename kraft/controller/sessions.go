@@ -14,8 +14,15 @@ import (
 type sessions struct {
 	timeout time.Duration
 
-	mu   sync.Mutex // guards byID and what it points to
-	byID map[protocol.NodeID]*session
+	mu    sync.Mutex // guards the fields below and what byID points to
+	byID  map[protocol.NodeID]*session
+	conns map[incarnation]int // session connections that are open
+}
+
+// incarnation is one life of a broker's process.
+type incarnation struct {
+	id   protocol.NodeID
+	name protocol.TopicID
 }
 
 type session struct {
@@ -26,7 +33,7 @@ type session struct {
 }
 
 func newSessions(timeout time.Duration) *sessions {
-	return &sessions{timeout: timeout, byID: make(map[protocol.NodeID]*session)}
+	return &sessions{timeout: timeout, byID: make(map[protocol.NodeID]*session), conns: make(map[incarnation]int)}
 }
 
 // reset begins with the brokers of an image, the unfenced ones as heard of now.
@@ -81,13 +88,38 @@ func (s *sessions) contact(id protocol.NodeID, epoch protocol.BrokerEpoch, now t
 	}
 }
 
-// end forgets when the broker was heard of: it said goodbye.
-func (s *sessions) end(id protocol.NodeID) {
+// end forgets when the broker was heard of under this epoch: it said goodbye, or its process is gone.
+func (s *sessions) end(id protocol.NodeID, epoch protocol.BrokerEpoch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if entry := s.byID[id]; entry != nil {
+	if entry := s.byID[id]; entry != nil && entry.epoch == epoch {
 		entry.contact = time.Time{}
 	}
+}
+
+// connected counts a session connection.
+func (s *sessions) connected(id protocol.NodeID, name protocol.TopicID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[incarnation{id, name}]++
+}
+
+// disconnected counts it off, and reports whether it was the last of its incarnation.
+func (s *sessions) disconnected(id protocol.NodeID, name protocol.TopicID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := incarnation{id, name}
+	if s.conns[key]--; s.conns[key] > 0 {
+		return false
+	}
+	delete(s.conns, key)
+	return true
+}
+
+func (s *sessions) isConnected(id protocol.NodeID, name protocol.TopicID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[incarnation{id, name}] > 0
 }
 
 // reached notes the metadata position the broker has applied.

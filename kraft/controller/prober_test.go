@@ -1,0 +1,204 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/kraft/controller"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/raftstore"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+var errNoAnswer = errors.New("no answer")
+
+// processes is a Prober of processes that the test starts and kills.
+type processes struct {
+	mu      sync.Mutex
+	running map[protocol.NodeID]protocol.TopicID // missing: refused
+	silent  map[protocol.NodeID]int              // questions that get no answer
+	asked   map[protocol.NodeID]int
+}
+
+func newProcesses() *processes {
+	return &processes{
+		running: make(map[protocol.NodeID]protocol.TopicID), silent: make(map[protocol.NodeID]int), asked: make(map[protocol.NodeID]int),
+	}
+}
+
+func (p *processes) Probe(_ context.Context, id protocol.NodeID, endpoints []image.Endpoint) (protocol.TopicID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[id]++
+	if p.silent[id] > 0 || len(endpoints) == 0 {
+		p.silent[id]--
+		return protocol.TopicID{}, errNoAnswer
+	}
+	name, ok := p.running[id]
+	if !ok {
+		return name, controller.ErrNobodyThere
+	}
+	return name, nil
+}
+
+func (p *processes) set(id protocol.NodeID, incarnation byte, silent int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running[id], p.silent[id] = protocol.TopicID{15: incarnation}, silent
+}
+
+func (p *processes) kill(id protocol.NodeID, silent int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.running, id)
+	p.silent[id] = silent
+}
+
+func (p *processes) questions(id protocol.NodeID) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[id]
+}
+
+// until waits for a condition.
+func until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: it did not come to be", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// probed starts a controller whose sessions last for ever: only answers of probes can fence.
+func probed(t *testing.T, p *processes) *live {
+	t.Helper()
+	l := startLive(t, raftstore.NewDisk(), func(o *controller.Options) {
+		o.Prober = p
+		o.Settings.SessionTimeout = time.Hour
+	})
+	t.Cleanup(func() { check(t, l.stop()) })
+	return l
+}
+
+func (l *live) fenced(id protocol.NodeID) bool { return l.quorum.Image().Brokers[id].Fenced }
+
+func TestSession_LostWithTheProcess(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	ended := l.SessionOpened(2, protocol.TopicID{15: 1})
+	p.kill(2, 3) // the kernel still accepts for a moment
+	ended(false)
+	until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
+	if n := p.questions(2); n != 4 {
+		t.Errorf("asked %d times", n)
+	}
+	l.register(t, 2, 2) // it need not wait
+	if l.fenced(2) {
+		t.Error("the next incarnation is fenced")
+	}
+}
+
+func TestSession_LostWhileTheProcessLives(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	p.set(2, 1, 0)
+	ended := l.SessionOpened(2, protocol.TopicID{15: 1})
+	ended(false)
+	until(t, "broker 2 asked", func() bool { return p.questions(2) > 0 })
+	l.create(t, "t") // a decision after whatever the answer led to
+	if l.fenced(2) {
+		t.Error("a live broker was fenced")
+	}
+}
+
+func TestSession_EndsThatMeanNothing(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	l.SessionOpened(2, protocol.TopicID{15: 1})(true) // a goodbye
+	l.SessionOpened(2, protocol.TopicID{15: 7})(false)
+	l.SessionOpened(9, protocol.TopicID{15: 1})(false)
+	first, second := l.SessionOpened(2, protocol.TopicID{15: 1}), l.SessionOpened(2, protocol.TopicID{15: 1})
+	first(false) // there is another one
+	l.create(t, "t")
+	if n := p.questions(2) + p.questions(9); n > 0 || l.fenced(2) {
+		t.Errorf("%d questions, fenced %v", n, l.fenced(2))
+	}
+	second(true)
+}
+
+func TestSession_AnotherProcessAnswers(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	p.set(2, 2, 0)
+	l.SessionOpened(2, protocol.TopicID{15: 1})(false)
+	until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
+}
+
+func TestRegister_OverAnIncarnation(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	again := func(incarnation string) int16 {
+		resp, err := l.Handle(context.Background(), registerRequest(args{"id": {"2"}, "incarnation": {incarnation}, "dir": {"102"}}))
+		check(t, err)
+		return resp.(*kmsg.BrokerRegistrationResponse).ErrorCode
+	}
+	p.set(2, 1, 0)
+	if got := again("2"); got != int16(errcode.KindDuplicateBrokerRegistration) {
+		t.Errorf("over a live incarnation: %s", errcode.Name(got))
+	}
+	p.set(2, 1, 1)
+	if got := again("2"); got != int16(errcode.KindDuplicateBrokerRegistration) {
+		t.Errorf("over one that does not answer: %s", errcode.Name(got))
+	}
+	p.set(2, 2, 0)
+	if got := again("2"); got != 0 {
+		t.Errorf("over one in whose place the new one answers: %s", errcode.Name(got))
+	}
+	p.kill(2, 0)
+	l.heartbeat(t, 2, int64(l.quorum.Image().Brokers[2].Epoch))
+	if got := again("3"); got != 0 {
+		t.Errorf("over a dead one: %s", errcode.Name(got))
+	}
+}
+
+// A controller that has just been elected has no session connections. It asks after every broker and fences only the dead.
+func TestActivate_AsksAfterEveryBroker(t *testing.T) {
+	p := newProcesses()
+	disk := raftstore.NewDisk()
+	change := func(o *controller.Options) {
+		o.Prober = p
+		o.Settings.SessionTimeout = time.Hour
+	}
+	l := startLive(t, disk, change)
+	for id := int32(2); id <= 5; id++ {
+		p.set(protocol.NodeID(id), 1, 0)
+		l.register(t, id, 1)
+	}
+	check(t, l.stop())
+
+	p.kill(3, 2)
+	p.set(4, 1, 1<<30) // never answers
+	l = startLive(t, disk, change)
+	defer func() { check(t, l.stop()) }()
+	until(t, "broker 3 fenced", func() bool { return l.fenced(3) })
+	until(t, "brokers asked", func() bool { return p.questions(2) > 0 && p.questions(4) > 1 && p.questions(5) > 0 })
+	for _, id := range []protocol.NodeID{2, 4, 5} {
+		if l.fenced(id) {
+			t.Errorf("broker %d is fenced", id)
+		}
+	}
+}

@@ -6,7 +6,7 @@ passed=0 failed=0
 while IFS=: read -r file target; do
   dir=./$(dirname "$file")
   echo "== $dir $target"
-  if go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" "$dir"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  if (cd "$dir" && go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" .); then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done < <(git ls-files '*_test.go' | xargs grep -oE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //')
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/log/segment"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -248,7 +249,7 @@ func (l *Log) begin(rd *round) *producerstate.Update {
 
 // stageProducer checks a batch, whose offsets are set, against the state of its producer and takes it in.
 func (l *Log) stageProducer(rd *round, b records.Batch, origin producerstate.Origin) error {
-	if !b.HasProducerID() {
+	if !b.HasProducerID() || origin == producerstate.OriginReplication && fault.On(fault.ForgetSequences) {
 		return nil
 	}
 	if !b.IsControl() {
@@ -310,7 +311,7 @@ func (l *Log) commit(rd *round, active *segment.Segment, position int64) error {
 	l.tail.append(rd.bufs, rd.batches)
 	l.sync.wrote(active.Size() - position)
 	l.end.Store(rd.end)
-	if !l.config.Load().durable() {
+	if !l.config.Load().durable() || fault.On(fault.AckBeforeSync) {
 		l.sync.show(rd.end)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/protocol/errcode"
 	"github.com/distributedmq/dmq/protocol/records"
@@ -26,6 +27,10 @@ func (s *shard) build() (Machine, int64, error) {
 	var err error
 	if l.next, err = s.logOffset(replica.Earliest, replica.ReadLogEnd); err != nil {
 		return nil, 0, err
+	}
+	if fault.On(fault.AnswerBeforeReplay) {
+		end, err := s.logOffset(replica.Latest, replica.ReadLogEnd)
+		return l.machine, end, err
 	}
 	for {
 		end, err := s.logOffset(replica.Latest, replica.ReadLogEnd)

@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -98,7 +99,7 @@ func (r *role) acked(acks int16, appended protocol.LeaderEpoch, required int64, 
 		return true, errcode.KindNone
 	case acks == 1: // Case C
 		return at.syncedEnd >= required, errcode.KindNone
-	case at.highWatermark < required:
+	case at.highWatermark < required && !(fault.On(fault.AckBeforeQuorum) && at.syncedEnd >= required):
 		return false, errcode.KindNone
 	case underMinISR(): // Case D
 		return true, errcode.KindNotEnoughReplicasAfterAppend

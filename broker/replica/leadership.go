@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -147,13 +148,17 @@ func (ld *leadership) highWatermark(was, ownEnd, logEnd int64, underMinISR bool,
 	if underMinISR {
 		return was
 	}
+	counted := ld.role.maximalISR
+	if fault.On(fault.CommittedISR) {
+		counted = ld.role.isr
+	}
 	end := ownEnd
 	for i := range ld.followers {
 		f := &ld.followers[i]
 		if f.end >= end {
 			continue
 		}
-		if slices.Contains(ld.role.maximalISR, f.id) || f.inTime(logEnd, ld.maxLag, now) && f.mayJoin(known) {
+		if slices.Contains(counted, f.id) || f.inTime(logEnd, ld.maxLag, now) && f.mayJoin(known) && !fault.On(fault.CommittedISR) {
 			end = f.end
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
@@ -253,7 +254,9 @@ func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean boo
 		return !reserved(dir) && !slices.Contains(r.LogDirs, dir)
 	}
 	in := func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) || slices.Contains(p.ELR, r.ID) }
-	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool { return in(p) && (!clean || lost(p)) })
+	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool {
+		return in(p) && (!clean || lost(p)) && !fault.On(fault.UncleanStaysInISR)
+	})
 	if !clean {
 		return records
 	}

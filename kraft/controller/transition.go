@@ -3,6 +3,7 @@ package controller
 import (
 	"slices"
 
+	"github.com/distributedmq/dmq/internal/fault"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
@@ -183,7 +184,9 @@ func (x *transition) candidate() (protocol.NodeID, source) {
 	if len(trusted) == 0 {
 		trusted, from = n.ELR, fromELR
 	}
-	leads := func(id protocol.NodeID) bool { return slices.Contains(trusted, id) && x.canLead(id) }
+	leads := func(id protocol.NodeID) bool {
+		return (slices.Contains(trusted, id) || fault.On(fault.ElectOutsideISR)) && x.canLead(id)
+	}
 	if x.election == electPreferred && leads(n.Replicas[0]) {
 		return n.Replicas[0], from
 	}

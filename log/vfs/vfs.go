@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/distributedmq/dmq/internal/fault"
 )
 
 // Flags of OpenFile, those of package os under a name that needs no import of it.
@@ -97,7 +99,7 @@ func WriteFileAtomic(fsys FS, name string, data []byte) error {
 	if err := writeSynced(fsys, tmp, data); err != nil {
 		return err
 	}
-	if err := fsys.Rename(tmp, name); err != nil {
+	if err := fsys.Rename(tmp, name); err != nil || fault.On(fault.NoSyncAfterRename) {
 		return err
 	}
 	return fsys.SyncDir(filepath.Dir(name))

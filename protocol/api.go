@@ -58,7 +58,10 @@ var served = [...]API{
 	{Key: 35, Name: "DescribeLogDirs", MinVersion: 1, MaxVersion: 5, AdvertisedMin: 1, FlexibleFrom: 2, Scope: ScopeBroker},
 	{Key: 37, Name: "CreatePartitions", MinVersion: 0, MaxVersion: 3, AdvertisedMin: 0, FlexibleFrom: 2, Scope: both, Forwarded: true},
 	{Key: 42, Name: "DeleteGroups", MinVersion: 0, MaxVersion: 3, AdvertisedMin: 0, FlexibleFrom: 2, Scope: ScopeBroker},
+	{Key: 43, Name: "ElectLeaders", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 2, Scope: both, Forwarded: true},
 	{Key: 44, Name: "IncrementalAlterConfigs", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 1, Scope: both, Forwarded: true},
+	{Key: 45, Name: "AlterPartitionReassignments", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
+	{Key: 46, Name: "ListPartitionReassignments", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
 	{Key: 47, Name: "OffsetDelete", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: -1, Scope: ScopeBroker},
 	{Key: 55, Name: "DescribeQuorum", MinVersion: 0, MaxVersion: 2, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
 	{Key: 56, Name: "AlterPartition", MinVersion: 2, MaxVersion: 3, AdvertisedMin: 2, FlexibleFrom: 0, Scope: ScopeController},
@@ -71,6 +74,7 @@ var served = [...]API{
 	{Key: 67, Name: "AllocateProducerIds", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 68, Name: "ConsumerGroupHeartbeat", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 69, Name: "ConsumerGroupDescribe", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
+	{Key: 73, Name: "AssignReplicasToDirs", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 74, Name: "ListConfigResources", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 75, Name: "DescribeTopicPartitions", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 }

@@ -58,6 +58,10 @@ func errorResponse(req kmsg.Request, err error, text string) kmsg.Response {
 			resp.Topics = append(resp.Topics, t)
 		}
 		return resp
+	case *kmsg.ElectLeadersRequest:
+		return electLeadersError(q, code, msg)
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return reassignError(q, code, msg)
 	default:
 		return topLevelError(req, code, msg)
 	}
@@ -73,6 +77,38 @@ func deleteTopicsError(q *kmsg.DeleteTopicsRequest, code int16, msg *string) kms
 	for i := range q.Topics {
 		t := kmsg.NewDeleteTopicsResponseTopic()
 		t.Topic, t.TopicID, t.ErrorCode, t.ErrorMessage = q.Topics[i].Topic, q.Topics[i].TopicID, code, msg
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func electLeadersError(q *kmsg.ElectLeadersRequest, code int16, msg *string) kmsg.Response {
+	resp := q.ResponseKind().(*kmsg.ElectLeadersResponse)
+	resp.ErrorCode = code
+	for i := range q.Topics {
+		t := kmsg.NewElectLeadersResponseTopic()
+		t.Topic = q.Topics[i].Topic
+		for _, partition := range q.Topics[i].Partitions {
+			p := kmsg.NewElectLeadersResponseTopicPartition()
+			p.Partition, p.ErrorCode, p.ErrorMessage = partition, code, msg
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func reassignError(q *kmsg.AlterPartitionAssignmentsRequest, code int16, msg *string) kmsg.Response {
+	resp := q.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
+	resp.ErrorCode, resp.ErrorMessage = code, msg
+	for i := range q.Topics {
+		t := kmsg.NewAlterPartitionAssignmentsResponseTopic()
+		t.Topic = q.Topics[i].Topic
+		for j := range q.Topics[i].Partitions {
+			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
+			p.Partition, p.ErrorCode, p.ErrorMessage = q.Topics[i].Partitions[j].Partition, code, msg
+			t.Partitions = append(t.Partitions, p)
+		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
@@ -95,6 +131,10 @@ func topLevelError(req kmsg.Request, code int16, msg *string) kmsg.Response {
 	case *kmsg.AllocateProducerIDsResponse:
 		r.ErrorCode = code
 	case *kmsg.AlterPartitionResponse:
+		r.ErrorCode = code
+	case *kmsg.ListPartitionReassignmentsResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.AssignReplicasToDirsResponse:
 		r.ErrorCode = code
 	}
 	return resp

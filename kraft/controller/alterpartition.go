@@ -6,7 +6,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/kraft/image"
-	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -46,8 +45,7 @@ func (d *decider) alterPartition(v *view, req *kmsg.AlterPartitionRequest) (deci
 		resp.ErrorCode = errcode.Of(err)
 		return answered(resp), nil
 	}
-	var records []metadata.Record
-	seen := make(map[partitionKey]bool)
+	var o overlay
 	for i := range req.Topics {
 		rt := &req.Topics[i]
 		t := v.img.TopicByID(rt.TopicID)
@@ -56,71 +54,44 @@ func (d *decider) alterPartition(v *view, req *kmsg.AlterPartitionRequest) (deci
 		for j := range rt.Partitions {
 			p := kmsg.NewAlterPartitionResponseTopicPartition()
 			p.Partition = rt.Partitions[j].Partition
-			r, err := d.alterISR(v, t, p.Partition, newProposal(req.Version, req.BrokerID, &rt.Partitions[j]), seen, &p)
-			if r != nil {
-				records = append(records, r)
-			}
-			p.ErrorCode = errcode.Of(err)
+			p.ErrorCode = errcode.Of(d.alterISR(v, &o, t, newProposal(req.Version, req.BrokerID, &rt.Partitions[j]), &p))
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
-	return decision{records: records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
+	return decision{records: o.records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }
 
-// partitionKey names a partition of one incarnation of a topic.
-type partitionKey struct {
-	topic     protocol.TopicID
-	partition int32
-}
-
-// alterISR decides one partition and describes it as it becomes. With an error there may be a record all the same: when the
-// new ISR completes a reassignment that takes the leadership away from who asked.
-func (d *decider) alterISR(v *view, t *image.Topic, partition int32, q *isrProposal, seen map[partitionKey]bool,
-	out *kmsg.AlterPartitionResponseTopicPartition,
-) (metadata.Record, error) {
+// alterISR decides one partition and describes it as it becomes. It may change and fail all the same: when the new ISR
+// completes a reassignment that takes the leadership away from who asked.
+func (d *decider) alterISR(v *view, o *overlay, t *image.Topic, q *isrProposal, out *kmsg.AlterPartitionResponseTopicPartition) error {
 	if t == nil {
-		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicID}
+		return &errcode.Error{Kind: errcode.KindUnknownTopicID}
 	}
-	if partition < 0 || int(partition) >= len(t.Partitions) {
-		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition}
+	p := o.partition(t, out.Partition)
+	if p == nil {
+		return &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition}
 	}
-	p := &t.Partitions[partition]
 	if err := q.check(v, p); err != nil {
-		return nil, err
+		return err
 	}
-	key := partitionKey{t.ID, partition}
-	if seen[key] { // named twice: decided on the same state, the second would undo the first
-		return nil, &errcode.Error{Kind: errcode.KindInvalidUpdateVersion}
-	}
-	seen[key] = true
-
 	x := d.transition(v, t, p)
 	if x.policy.UncleanElection {
 		x.election = electUnclean
 	}
 	x.next.ISR, x.next.LeaderRecoveryState = q.members, q.recoveryState
-	next := *p
-	r := x.record()
-	if r == nil {
-		describeAltered(out, &next)
-		return nil, nil
-	}
-	r.TopicID, r.Partition = t.ID, partition
-	image.Merge(&next, r)
+	next := o.change(t, out.Partition, x.record())
 	if next.Leader != q.leader {
-		return r, &errcode.Error{Kind: errcode.KindNewLeaderElected}
+		return &errcode.Error{Kind: errcode.KindNewLeaderElected}
 	}
-	describeAltered(out, &next)
-	return r, nil
+	describeAltered(out, next)
+	return nil
 }
 
 func describeAltered(out *kmsg.AlterPartitionResponseTopicPartition, p *image.Partition) {
 	out.LeaderID, out.LeaderEpoch, out.PartitionEpoch = int32(p.Leader), p.LeaderEpoch, p.PartitionEpoch
 	out.LeaderRecoveryState = p.LeaderRecoveryState
-	for _, id := range p.ISR {
-		out.ISR = append(out.ISR, int32(id))
-	}
+	out.ISR = int32s(p.ISR)
 }
 
 // check finds the first fault of a proposal.

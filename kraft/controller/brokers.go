@@ -76,18 +76,6 @@ func (d *decider) registration(v *view, req *kmsg.BrokerRegistrationRequest, now
 	return r, nil
 }
 
-// reservedIDs is how many of the lowest ids Kafka keeps for itself (unassigned, lost and migrating directories among them).
-const reservedIDs = 100
-
-func reserved(id protocol.TopicID) bool {
-	for _, b := range id[:15] {
-		if b != 0 {
-			return false
-		}
-	}
-	return id[15] < reservedIDs
-}
-
 func checkLogDirs(v *view, id protocol.NodeID, dirs [][16]byte) ([]protocol.TopicID, error) {
 	refuse := func(format string, args ...any) ([]protocol.TopicID, error) {
 		return nil, errcode.New(errcode.KindInvalidRegistration, format, args...)
@@ -249,10 +237,7 @@ func (d *decider) nextState(v *view, b *image.Broker, req *kmsg.BrokerHeartbeatR
 // restarted makes the records for what a broker's incarnation before led and was in sync with. One that did not stop cleanly
 // is in no ISR and no ELR from here on (I10), and neither is a replica whose directory did not come back.
 func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean bool) []metadata.Record {
-	lost := func(p *image.Partition) bool {
-		dir := directory(p, r.ID)
-		return !reserved(dir) && !slices.Contains(r.LogDirs, dir)
-	}
+	lost := func(p *image.Partition) bool { return !hasDir(r.LogDirs, directory(p, r.ID)) }
 	in := func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) || slices.Contains(p.ELR, r.ID) }
 	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool {
 		return in(p) && (!clean || lost(p)) && !fault.On(fault.UncleanStaysInISR)

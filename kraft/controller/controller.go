@@ -128,9 +128,7 @@ type answer struct {
 	err  error
 }
 
-// Handle is the one door for requests of the controller: CreateTopics, DeleteTopics, CreatePartitions, AlterConfigs,
-// IncrementalAlterConfigs, UpdateFeatures, BrokerRegistration, BrokerHeartbeat, UnregisterBroker, AllocateProducerIDs,
-// AlterPartition and DescribeQuorum. What it reads of req must not change until it returns.
+// Handle is the one door for requests of the controller: those of decider.decision, and DescribeQuorum. What it reads of req must not change until it returns.
 func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
 		return c.describeQuorum(r, time.Now()), nil
@@ -181,16 +179,10 @@ func (c *Controller) quietHeartbeat(req *kmsg.BrokerHeartbeatRequest) kmsg.Respo
 
 // timeoutOf returns the time a client gives its request; 0: no limit.
 func timeoutOf(req kmsg.Request) time.Duration {
-	var millis int32
-	switch r := req.(type) {
-	case *kmsg.CreateTopicsRequest:
-		millis = r.TimeoutMillis
-	case *kmsg.DeleteTopicsRequest:
-		millis = r.TimeoutMillis
-	case *kmsg.CreatePartitionsRequest:
-		millis = r.TimeoutMillis
+	if r, ok := req.(kmsg.TimeoutRequest); ok {
+		return max(0, time.Duration(r.Timeout())*time.Millisecond)
 	}
-	return max(0, time.Duration(millis)*time.Millisecond)
+	return 0
 }
 
 func (c *Controller) submit(ctx context.Context, r *request) (kmsg.Response, error) {

@@ -67,6 +67,14 @@ func (d *decider) decision(req kmsg.Request) func(v *view, now time.Time) (decis
 		return func(v *view, _ time.Time) (decision, error) { return d.unregisterBroker(v, r) }
 	case *kmsg.AlterPartitionRequest:
 		return func(v *view, _ time.Time) (decision, error) { return d.alterPartition(v, r) }
+	case *kmsg.ElectLeadersRequest:
+		return func(v *view, _ time.Time) (decision, error) { return d.electLeaders(v, r) }
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return func(v *view, _ time.Time) (decision, error) { return d.alterReassignments(v, r) }
+	case *kmsg.ListPartitionReassignmentsRequest:
+		return func(v *view, _ time.Time) (decision, error) { return listReassignments(v, r), nil }
+	case *kmsg.AssignReplicasToDirsRequest:
+		return func(v *view, _ time.Time) (decision, error) { return d.assignDirs(v, r) }
 	case *kmsg.AllocateProducerIDsRequest:
 		return func(v *view, _ time.Time) (decision, error) { return d.allocateProducerIDs(v, r) }
 	default:

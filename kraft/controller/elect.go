@@ -109,19 +109,3 @@ func (d *decider) dirsOffline(v *view, b *image.Broker, offline [][16]byte, busy
 func dirsChange(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) bool {
 	return slices.ContainsFunc(b.LogDirs, func(dir protocol.TopicID) bool { return slices.Contains(req.OfflineLogDirs, [16]byte(dir)) })
 }
-
-// directory is where a replica lies; zero: not known.
-func directory(p *image.Partition, id protocol.NodeID) protocol.TopicID {
-	if i := slices.Index(p.Replicas, id); i >= 0 && i < len(p.Directories) {
-		return p.Directories[i]
-	}
-	return protocol.TopicID{}
-}
-
-// dirOnline reports whether a replica's directory is not known to be missing. A replica whose directory did not come back
-// with its broker must not lead: it is empty.
-func (v *view) dirOnline(p *image.Partition, id protocol.NodeID) bool {
-	dir := directory(p, id)
-	b := v.img.Brokers[id]
-	return reserved(dir) || b != nil && slices.Contains(b.LogDirs, dir)
-}

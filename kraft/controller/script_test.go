@@ -172,6 +172,14 @@ func run(t *testing.T, s *controller.Script, line string) string {
 		req = featureRequest(line, a)
 	case "alter-isr":
 		req = alterPartitionRequest(s, line, a)
+	case "elect":
+		req = electRequest(line, a)
+	case "reassign":
+		req = reassignRequest(line, a)
+	case "reassignments":
+		req = reassignmentsRequest(a)
+	case "assign-dirs":
+		req = assignDirsRequest(s, line, a)
 	default:
 		t.Fatalf("unknown command %s", line)
 	}
@@ -432,6 +440,78 @@ func alterPartitionRequest(s *controller.Script, line string, a args) kmsg.Reque
 	return r
 }
 
+// electRequest reads "elect kind=1 / topic:0,1"; without topics all are meant.
+func electRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrElectLeadersRequest()
+	r.Version = int16(a.num("v", 2))
+	r.ElectionType = int8(a.num("kind", 0))
+	for _, fields := range sections(line) {
+		rt := kmsg.NewElectLeadersRequestTopic()
+		name, list, _ := strings.Cut(fields[0], ":")
+		rt.Topic = name
+		_, rt.Partitions = assignment("0:" + list)
+		r.Topics = append(r.Topics, rt)
+	}
+	return r
+}
+
+// reassignRequest reads "reassign / topic:0 to=1,2"; without to the reassignment ends.
+func reassignRequest(line string, a args) kmsg.Request {
+	r := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	r.Version = int16(a.num("v", 1))
+	r.AllowReplicationFactorChange = !a.flag("same-factor")
+	for _, fields := range sections(line) {
+		o := words(fields[1:])
+		name, n, _ := strings.Cut(fields[0], ":")
+		rt := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+		rt.Topic = name
+		rp := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		rp.Partition = int32(number(n))
+		if o.flag("to") {
+			_, rp.Replicas = assignment("0:" + o.one("to", ""))
+			rp.Replicas = append([]int32{}, rp.Replicas...)
+		}
+		rt.Partitions = append(rt.Partitions, rp)
+		r.Topics = append(r.Topics, rt)
+	}
+	return r
+}
+
+// reassignmentsRequest reads "reassignments of=topic:0,1"; without of all are meant.
+func reassignmentsRequest(a args) kmsg.Request {
+	r := kmsg.NewPtrListPartitionReassignmentsRequest()
+	for _, of := range a["of"] {
+		name, list, _ := strings.Cut(of, ":")
+		rt := kmsg.NewListPartitionReassignmentsRequestTopic()
+		rt.Topic = name
+		_, rt.Partitions = assignment("0:" + list)
+		r.Topics = append(r.Topics, rt)
+	}
+	return r
+}
+
+// assignDirsRequest reads "assign-dirs id=1 / topic:0 dir=101".
+func assignDirsRequest(s *controller.Script, line string, a args) kmsg.Request {
+	r := kmsg.NewPtrAssignReplicasToDirsRequest()
+	r.BrokerID = int32(a.num("id", 0))
+	r.BrokerEpoch = epochOf(s, a)
+	for _, fields := range sections(line) {
+		name, n, _ := strings.Cut(fields[0], ":")
+		rt := kmsg.NewAssignReplicasToDirsRequestDirectoryTopic()
+		if t := s.Image().Topics[name]; t != nil {
+			rt.TopicID = t.ID
+		}
+		rp := kmsg.NewAssignReplicasToDirsRequestDirectoryTopicPartition()
+		rp.Partition = int32(number(n))
+		rt.Partitions = append(rt.Partitions, rp)
+		rd := kmsg.NewAssignReplicasToDirsRequestDirectory()
+		rd.ID = id(words(fields[1:]).one("dir", "0"))
+		rd.Topics = append(rd.Topics, rt)
+		r.Directories = append(r.Directories, rd)
+	}
+	return r
+}
+
 func number(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
@@ -468,6 +548,35 @@ func formatResponse(resp kmsg.Response) string {
 	switch r := resp.(type) {
 	case *kmsg.BrokerRegistrationResponse:
 		p("%s epoch %d", code(r.ErrorCode, nil), r.BrokerEpoch)
+	case *kmsg.ElectLeadersResponse:
+		for _, t := range r.Topics {
+			for _, rp := range t.Partitions {
+				p("%s-%d %s", t.Topic, rp.Partition, code(rp.ErrorCode, rp.ErrorMessage))
+			}
+		}
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		for _, t := range r.Topics {
+			for _, rp := range t.Partitions {
+				p("%s-%d %s", t.Topic, rp.Partition, code(rp.ErrorCode, rp.ErrorMessage))
+			}
+		}
+	case *kmsg.ListPartitionReassignmentsResponse:
+		for _, t := range r.Topics {
+			for _, rp := range t.Partitions {
+				p("%s-%d replicas %v adding %v removing %v", t.Topic, rp.Partition, rp.Replicas, rp.AddingReplicas, rp.RemovingReplicas)
+			}
+		}
+	case *kmsg.AssignReplicasToDirsResponse:
+		if r.ErrorCode != 0 {
+			p("%s", code(r.ErrorCode, nil))
+		}
+		for _, d := range r.Directories {
+			for _, t := range d.Topics {
+				for _, rp := range t.Partitions {
+					p("%d-%d in %d %s", t.TopicID[15], rp.Partition, d.ID[15], code(rp.ErrorCode, nil))
+				}
+			}
+		}
 	case *kmsg.AlterPartitionResponse:
 		if r.ErrorCode != 0 {
 			p("%s", code(r.ErrorCode, nil))

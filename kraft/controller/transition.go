@@ -123,7 +123,7 @@ func (x *transition) keepISR() {
 	if x.elr || len(x.next.ISR) > 0 {
 		return
 	}
-	x.next.ISR = x.prev.ISR
+	x.next.ISR = only(x.prev.ISR, x.next.Replicas)
 	if len(x.next.ISR) == 0 { // from a time with ELR
 		x.next.ISR = only(union(x.prev.ELR, x.prev.LastKnownELR), x.next.Replicas)
 	}
@@ -287,7 +287,7 @@ func (x *transition) diff() *metadata.PartitionChangeRecord {
 		r.Leader = &n.Leader
 		changed = true
 	}
-	if n.LeaderRecoveryState != p.LeaderRecoveryState {
+	if n.LeaderRecoveryState != p.LeaderRecoveryState || x.lossy {
 		r.LeaderRecoveryState = &n.LeaderRecoveryState
 		changed = true
 	}

@@ -109,14 +109,6 @@ func (v *view) active(id protocol.NodeID) bool {
 	return b != nil && b.Active()
 }
 
-// defaultDir is the directory a new replica is known to go to: the only one of its broker.
-func (v *view) defaultDir(id protocol.NodeID) protocol.TopicID {
-	if b := v.img.Brokers[id]; b != nil && len(b.LogDirs) == 1 {
-		return b.LogDirs[0]
-	}
-	return protocol.TopicID{}
-}
-
 // sortedTopics lists the topics by name.
 func (v *view) sortedTopics() []*image.Topic {
 	return slices.SortedFunc(maps.Values(v.img.Topics), func(a, b *image.Topic) int { return cmp.Compare(a.Name, b.Name) })

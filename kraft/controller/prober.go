@@ -36,9 +36,9 @@ const (
 type probes struct {
 	prober Prober // nil: nobody is asked
 
-	mu      sync.Mutex // guards the fields below
-	life    context.Context
-	asking  map[protocol.NodeID]protocol.TopicID // incarnations in doubt
+	mu      sync.Mutex                             // guards the fields below
+	launch  func(probe func(life context.Context)) // nil: nothing may start
+	asking  map[protocol.NodeID]protocol.TopicID   // incarnations in doubt
 	running sync.WaitGroup
 }
 
@@ -46,13 +46,15 @@ type probes struct {
 func (p *probes) begin(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.life = ctx
+	p.launch = func(probe func(context.Context)) {
+		p.running.Go(func() { probe(ctx) })
+	}
 	p.asking = make(map[protocol.NodeID]protocol.TopicID)
 }
 
 func (p *probes) end() {
 	p.mu.Lock()
-	p.life = nil
+	p.launch = nil
 	p.mu.Unlock()
 	p.running.Wait()
 }
@@ -61,12 +63,11 @@ func (p *probes) end() {
 func (p *probes) start(b *image.Broker, patience time.Duration, dead func(life context.Context)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.prober == nil || p.life == nil || p.asking[b.ID] == b.IncarnationID {
+	if p.prober == nil || p.launch == nil || p.asking[b.ID] == b.IncarnationID {
 		return
 	}
 	p.asking[b.ID] = b.IncarnationID
-	life := p.life
-	p.running.Go(func() {
+	p.launch(func(life context.Context) {
 		defer p.finished(b)
 		ctx, cancel := context.WithTimeout(life, patience)
 		defer cancel()

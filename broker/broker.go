@@ -175,6 +175,14 @@ func (b *Broker) Image() *image.Image {
 	return nil
 }
 
+// Quorum describes the metadata quorum as this node sees it; ok is false unless the broker runs.
+func (b *Broker) Quorum() (s kraft.Status, ok bool) {
+	if n := b.running.Load(); n != nil {
+		return n.quorum.Status(), true
+	}
+	return kraft.Status{}, false
+}
+
 // Done is closed when the node has stopped, by itself or by Shutdown or Close.
 func (b *Broker) Done() <-chan struct{} { return b.done }
 

@@ -323,3 +323,57 @@ func TestCluster_ThreeNodesFormOneQuorum(t *testing.T) {
 		t.Errorf("DescribeQuorum: %+v", p)
 	}
 }
+
+// Controller waits until the nodes that run agree on an active controller among them.
+func (c *testCluster) Controller() int {
+	c.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for time.Now().Before(deadline) {
+		if id := c.agreed(); id > 0 {
+			return id
+		}
+		<-time.After(time.Millisecond)
+	}
+	c.t.Fatal("no controller within a minute")
+	return 0
+}
+
+func (c *testCluster) agreed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	leader := 0
+	for _, b := range c.nodes {
+		s, ok := b.Quorum()
+		if !ok || s.Leader < 1 || c.nodes[int(s.Leader)] == nil || leader != 0 && leader != int(s.Leader) {
+			return 0
+		}
+		leader = int(s.Leader)
+	}
+	return leader
+}
+
+func TestCluster_ControllerKilled(t *testing.T) {
+	c := startCluster(t, clusterOptions{Set: []string{"broker.session.timeout.ms=60000"}})
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	for round := range 3 {
+		dead := c.Controller()
+		c.Kill(dead)
+		began := time.Now()
+		next := c.Controller()
+		elected := time.Since(began)
+		createTopic(t, c.Client([]int{next}), fmt.Sprintf("round-%d", round), 1, 1)
+		created := time.Since(began)
+		var left []int
+		for id := 1; id <= 3; id++ {
+			if id != dead {
+				left = append(left, id)
+			}
+		}
+		// The session timeout is far away: the new controller has asked whether the process lives.
+		c.Await("the killed broker fenced", unfenced(left...))
+		t.Logf("controller %d killed: %d leads after %v, a topic after %v, fenced after %v", dead, next, elected, created, time.Since(began))
+		c.Start(dead)
+		c.Await("all unfenced", unfenced(1, 2, 3))
+		t.Logf("back after %v", time.Since(began))
+	}
+}

@@ -137,7 +137,10 @@ func TestLifecycle_NothingButStopWhileStopping(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := &node{life: l, stopBeats: spawn(t.Context(), l.run), logger: l.logger, props: props, groups: idleGroups(props)}
+		n := &node{
+			life: l, stopBeats: spawn(t.Context(), l.run), logger: l.logger, props: props, groups: idleGroups(props),
+			goodbye: func() error { return nil }, handOn: func(context.Context) error { return nil },
+		}
 		if err := n.shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -65,10 +65,12 @@ type node struct {
 
 	topics    *metrics.Topics
 	requests  *metrics.Requests
-	dead      atomic.Bool    // the metadata log failed
-	stopBeats func() error   // ends the heartbeats
-	clean     bool           // everything was drained: the logs may be marked as stopped cleanly
-	cleanup   []func() error // what undoes the steps made so far, in their order
+	dead      atomic.Bool                     // the metadata log failed
+	stopBeats func() error                    // ends the heartbeats
+	goodbye   func() error                    // ends the session with the controller in order
+	handOn    func(ctx context.Context) error // hands leadership of the quorum on
+	clean     bool                            // everything was drained: the logs may be marked as stopped cleanly
+	cleanup   []func() error                  // what undoes the steps made so far, in their order
 }
 
 var errStopping = errors.New("the node is stopping")
@@ -108,11 +110,17 @@ func (n *node) fatal(err error) {
 
 // spawn runs f on a goroutine until stop is called, which joins it and may be called again.
 func spawn(ctx context.Context, f func(ctx context.Context)) (stop func() error) {
+	stopCause := spawnCause(ctx, f)
+	return func() error { return stopCause(errStopping) }
+}
+
+// spawnCause is spawn where f learns why it is stopped.
+func spawnCause(ctx context.Context, f func(ctx context.Context)) (stop func(cause error) error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { f(ctx) })
-	return func() error {
-		cancel(errStopping)
+	return func(cause error) error {
+		cancel(cause)
 		done.Wait()
 		return nil
 	}
@@ -196,7 +204,9 @@ func (n *node) startController(_, run context.Context) error {
 		Features:      features(),
 		Endpoints:     n.sockets.control,
 		IncarnationID: n.identity.Incarnation,
+		Prober:        prober{n.quorum},
 	})
+	n.network.AttachSessions(n.acceptSession)
 	n.controllerLink = n.newControllerLink(controllerConnections)
 	n.onClose(n.controllerLink.Close)
 	n.controllerHandler.set(handler.New(n.handlerDeps(n.control)))
@@ -413,6 +423,9 @@ func (n *node) join(ctx, run context.Context) error {
 	beats := n.newControllerLink(1) // of its own: no heartbeat waits behind another request
 	n.onClose(beats.Close)
 	n.life.link = beats
+	stopSession := spawnCause(run, n.keepSession)
+	n.goodbye = func() error { return stopSession(raftnet.ErrGoodbye) }
+	n.onClose(func() error { return stopSession(errStopping) })
 	if err := n.life.start(ctx); err != nil {
 		return err
 	}
@@ -446,6 +459,7 @@ func (n *node) shutdown(ctx context.Context) error {
 		errs = append(errs, n.life.controlledShutdown(bounded))
 		cancel()
 	}
+	errs = append(errs, n.goodbye())
 	n.groups.Resign() // members that wait for each other would hold their connections up
 	var draining sync.WaitGroup
 	drained := make([]error, len(n.clients))
@@ -453,15 +467,22 @@ func (n *node) shutdown(ctx context.Context) error {
 		draining.Go(func() { drained[i] = s.Shutdown(ctx) })
 	}
 	draining.Wait()
+	if err := n.handOn(ctx); err != nil {
+		n.logger.Warn("leadership of the quorum was not handed on; the others hold an election", slog.Any("err", err))
+	}
 	n.clean = true
 	err := errors.Join(append(append(errs, drained...), n.close())...)
 	n.logger.Info("stopped", slog.String("event", "node.stopped"), slog.Duration("dur", time.Since(start)), slog.Bool("clean", err == nil))
 	return err
 }
 
-// close undoes every step that was made, the latest first.
+// close undoes every step that was made, the latest first. Before that it closes the door at which other nodes ask whether this
+// process lives: from then on it is dead to them, as after a crash.
 func (n *node) close() error {
 	var errs []error
+	if n.controllerServer != nil {
+		errs = append(errs, n.controllerServer.Close())
+	}
 	for _, undo := range slices.Backward(n.cleanup) {
 		errs = append(errs, undo())
 	}

@@ -57,6 +57,7 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the metadata quorum: %w", err)
 	}
+	n.handOn = func(ctx context.Context) error { return n.quorum.Transfer(ctx, -1) }
 	n.onClose(func() error {
 		if n.dead.Load() { // the store's goroutine stands still in fatal, so nothing below can be joined
 			return nil

@@ -109,6 +109,7 @@ func TestCluster_HandsLeadershipOnWhenStopped(t *testing.T) {
 	changes, cancel := nodes[1].LeadershipChanges()
 	defer cancel()
 	start := time.Now()
+	check(t, nodes[0].Transfer(t.Context(), -1))
 	check(t, nodes[0].Close())
 	for {
 		if id, _, ok := nodes[1].Leader(); ok && id != 1 {

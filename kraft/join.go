@@ -258,11 +258,3 @@ func (j *joiner) askOne(ctx context.Context, address string) error {
 	j.q.logger.Info("taken into the quorum", slog.String("event", "quorum.join"), slog.Int("leader", int(reply.NodeID)), slog.String("address", address))
 	return nil
 }
-
-// Session implements raftnet.Handler.
-func (q *Quorum) Session(raftnet.Identity) (ended func(bool), refused *raftnet.Reply) {
-	return nil, &raftnet.Reply{Status: raftnet.StatusNotReady, Leader: noNode}
-}
-
-// StreamEnded implements raftnet.Handler.
-func (q *Quorum) StreamEnded(raftnet.Identity) {}

@@ -3,7 +3,10 @@ package kraft
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 
@@ -48,6 +51,27 @@ func (q *Quorum) Leader() (id protocol.NodeID, term int64, ok bool) {
 		return noNode, term, false
 	}
 	return nodeID(leader), term, true
+}
+
+// Transfer hands leadership on to another voter, or to the one that is best up to date (to: -1), and returns once this node has
+// ceased to lead. Leader only; a node that is the only voter, and one that does not lead, has nothing to hand on.
+func (q *Quorum) Transfer(ctx context.Context, to protocol.NodeID) error {
+	if _, voting := q.hasPeers(); !voting || !q.IsLeader() {
+		return nil
+	}
+	start := time.Now()
+	err := q.await(ctx, func() error {
+		if to < 0 {
+			return q.raft.LeadershipTransfer().Error()
+		}
+		s, _ := q.server(to)
+		return q.raft.LeadershipTransferToServer(raftID(to), s.Address).Error()
+	})
+	if err != nil {
+		return fmt.Errorf("hand leadership on: %w", err)
+	}
+	q.logger.Info("leadership handed on", slog.String("event", "quorum.transferred"), slog.Duration("dur", time.Since(start)))
+	return nil
 }
 
 // Address is where a member of the quorum listens, as raft's configuration has it; "" when that is not known.

@@ -84,12 +84,13 @@ type Quorum struct {
 	events  *broadcast
 	tending func() // ends tend and joins it
 
-	mu       sync.Mutex // guards the fields below
-	closing  bool
-	closed   chan struct{}  // closed when Close has finished
-	inflight sync.WaitGroup // calls that wait for raft; raft may forget those that are queued when it shuts down
-	pending  int            // proposals not yet committed
-	closeErr error
+	mu        sync.Mutex // guards the fields below
+	closing   bool
+	closed    chan struct{}  // closed when Close has finished
+	inflight  sync.WaitGroup // calls that wait for raft; raft may forget those that are queued when it shuts down
+	pending   int            // proposals not yet committed
+	suspected int64          // the term of a leader that is being asked after
+	closeErr  error
 }
 
 // Open starts the node's member of the quorum. A sole voter leads and has applied its whole log when Open returns. On
@@ -270,11 +271,7 @@ func (q *Quorum) hasPeers() (some, voting bool) {
 
 // lead makes a sole voter leader without waiting for its election timer, catches up, and begins the cluster if it is new.
 func (q *Quorum) lead(ctx context.Context) error {
-	q.trans.call(&hraft.TimeoutNowRequest{RPCHeader: hraft.RPCHeader{
-		ProtocolVersion: hraft.ProtocolVersionMax,
-		ID:              []byte(raftID(q.o.NodeID)),
-		Addr:            []byte(q.trans.LocalAddr()),
-	}})
+	q.standForElection()
 	if _, err := q.WaitLeader(ctx); err != nil {
 		return fmt.Errorf("lead the metadata quorum: %w", err)
 	}
@@ -340,8 +337,8 @@ func (q *Quorum) Snapshot(ctx context.Context) error {
 	return err
 }
 
-// Close hands leadership on where other nodes vote, stops raft and closes the transport and the store. Proposals under way
-// are waited for. Calling it again waits for the first call.
+// Close stops raft and closes the transport and the store, as a crash would: who stops in order calls Transfer before. Proposals
+// under way are waited for. Calling it again waits for the first call.
 func (q *Quorum) Close() error {
 	q.mu.Lock()
 	if q.closing {
@@ -357,14 +354,6 @@ func (q *Quorum) Close() error {
 		q.tending()
 	}
 	q.inflight.Wait()
-	if _, voting := q.hasPeers(); voting && q.IsLeader() {
-		start := time.Now()
-		if err := q.raft.LeadershipTransfer().Error(); err != nil {
-			q.logger.Warn("leadership was not handed on; the others hold an election", slog.Any("err", err))
-		} else {
-			q.logger.Info("leadership handed on", slog.Duration("dur", time.Since(start)))
-		}
-	}
 	err := q.raft.Shutdown().Error() // closes the transport
 	q.events.wake()
 	q.closeErr = errors.Join(err, q.trans.Close(), q.closeNetwork(), q.o.Store.Close())

@@ -32,22 +32,25 @@ type Handler interface {
 	CheckRaft(peer Identity) *Reply
 	// Join answers a node that asks to be a member. Status, leader and reason of the reply count.
 	Join(ctx context.Context, peer Identity) Reply
-	// Session notes a broker's session. ended is called once when it is over; the reply refuses it instead.
-	Session(peer Identity) (ended func(announced bool), refused *Reply)
 	// StreamEnded notes that the last raft stream that a node had opened is gone.
 	StreamEnded(peer Identity)
 }
+
+// SessionFunc notes a broker's session. ended is called once when it is over; the reply refuses it instead.
+type SessionFunc func(peer Identity) (ended func(announced bool), refused *Reply)
 
 // Net is a node's end of the quorum's conversations.
 type Net struct {
 	o        Options
 	logger   *slog.Logger
-	accepted chan net.Conn // raft streams for the transport
-	closing  chan struct{}
+	accepted chan net.Conn          // raft streams for the transport
+	ctx      func() context.Context // ends with Close
+	cancel   context.CancelCauseFunc
 
 	mu      sync.Mutex // guards the fields below
 	self    Identity
 	handler Handler                      // nil: not ready
+	session SessionFunc                  // nil: not ready
 	streams map[*stream]Hello            // accepted and not ended
 	peers   map[protocol.NodeID]Identity // as they introduced themselves last
 	closed  bool
@@ -56,9 +59,10 @@ type Net struct {
 
 // New returns a Net that is ready to dial, and that answers others once Attach was called.
 func New(o Options) *Net {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Net{
 		o: o, logger: o.Logger.With(slog.String("component", "raftnet")), self: o.Self,
-		accepted: make(chan net.Conn), closing: make(chan struct{}),
+		accepted: make(chan net.Conn), ctx: func() context.Context { return ctx }, cancel: cancel,
 		streams: make(map[*stream]Hello), peers: make(map[protocol.NodeID]Identity),
 	}
 }
@@ -68,6 +72,13 @@ func (n *Net) Attach(h Handler) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.handler = h
+}
+
+// AttachSessions begins to accept sessions.
+func (n *Net) AttachSessions(f SessionFunc) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.session = f
 }
 
 // Self is who this node says it is.
@@ -115,13 +126,7 @@ func (n *Net) Serve(ctx context.Context, nc net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	go func() { // ends with ctx, at the latest when Serve returns
-		select {
-		case <-n.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(n.ctx(), cancel)()
 	if err := n.serve(ctx, handler, nc); err != nil {
 		n.logger.Debug("stream ended", slog.String("remote", nc.RemoteAddr().String()), slog.Any("err", err))
 	}
@@ -149,7 +154,7 @@ func (n *Net) serve(ctx context.Context, handler Handler, nc net.Conn) error {
 	case KindJoin:
 		return n.reply(nc, handler.Join(ctx, hello.Identity))
 	case KindSession:
-		return n.serveSession(ctx, handler, nc, hello)
+		return n.serveSession(ctx, nc, hello)
 	default:
 		return n.reply(nc, Reply{Leader: -1})
 	}
@@ -240,8 +245,14 @@ func (n *Net) Recheck() {
 	}
 }
 
-func (n *Net) serveSession(ctx context.Context, handler Handler, nc net.Conn, hello Hello) error {
-	ended, refused := handler.Session(hello.Identity)
+func (n *Net) serveSession(ctx context.Context, nc net.Conn, hello Hello) error {
+	n.mu.Lock()
+	open := n.session
+	n.mu.Unlock()
+	if open == nil {
+		return n.reply(nc, Reply{Status: StatusNotReady, Leader: -1})
+	}
+	ended, refused := open(hello.Identity)
 	if refused != nil {
 		return n.reply(nc, *refused)
 	}
@@ -267,13 +278,7 @@ func (n *Net) serveSession(ctx context.Context, handler Handler, nc net.Conn, he
 func (n *Net) Dial(ctx context.Context, kind Kind, address string, want protocol.NodeID) (net.Conn, Reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() {
-		select {
-		case <-n.closing:
-			cancel(ErrClosed)
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(n.ctx(), func() { cancel(ErrClosed) })()
 	nc, err := n.o.Dial(ctx, "tcp", address)
 	if err != nil {
 		return nil, Reply{}, err
@@ -320,14 +325,42 @@ func (n *Net) greet(ctx context.Context, nc net.Conn, kind Kind) (Reply, error) 
 	return reply, nc.SetDeadline(time.Time{})
 }
 
+// ErrGoodbye is the cause of a context by which a session is ended in order.
+var ErrGoodbye = errors.New("goodbye")
+
+// Session opens a session with a controller and holds it until it breaks or ctx ends; opened is called once it stands. Where
+// ctx ends by ErrGoodbye the controller is told.
+func (n *Net) Session(ctx context.Context, address string, want protocol.NodeID, opened func()) error {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	nc, _, err := n.Dial(dialCtx, KindSession, address, want)
+	cancel()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	opened()
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrGoodbye) {
+			_ = nc.SetWriteDeadline(time.Now().Add(dialTimeout))
+			_, _ = nc.Write([]byte{goodbye}) // if it does not arrive, the controller asks
+		}
+		nc.Close()
+	})
+	defer stop()
+	defer context.AfterFunc(n.ctx(), func() { nc.Close() })()
+	_, err = io.ReadFull(nc, make([]byte, 1)) // nothing is ever sent
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("session with controller %d ended: %w", want, err)
+}
+
 // Close ends every stream and returns when no call of Serve is left.
 func (n *Net) Close() error {
 	n.mu.Lock()
-	if !n.closed {
-		n.closed = true
-		close(n.closing)
-	}
+	n.closed = true
 	n.mu.Unlock()
+	n.cancel(ErrClosed)
 	n.wg.Wait()
 	return nil
 }

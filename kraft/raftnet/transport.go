@@ -105,7 +105,7 @@ func (l *layer) Accept() (net.Conn, error) {
 		return c, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
-	case <-l.net.closing:
+	case <-l.net.ctx().Done():
 		return nil, net.ErrClosed
 	}
 }

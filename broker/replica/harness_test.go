@@ -41,11 +41,17 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, replica.Options{})
+}
+
+// newWorldWith completes options and makes a world of them.
+func newWorldWith(t *testing.T, o replica.Options) *world {
+	t.Helper()
 	w := &world{t: t, logs: newMemLogs(t), builder: image.NewBuilder(image.Empty()), minISR: make(map[string]int)}
-	w.Manager = replica.New(replica.Options{
-		NodeID: self, Logs: w.logs, Logger: slog.New(slog.DiscardHandler),
-		MinISR: func(topic string) int { return max(1, w.minISR[topic]) },
-	})
+	o.NodeID, o.Logs, o.Logger = self, w.logs, slog.New(slog.DiscardHandler)
+	o.MinISR = func(topic string) int { return max(1, w.minISR[topic]) }
+	o.BrokerEpoch = func() protocol.BrokerEpoch { return epochOf(self) }
+	w.Manager = replica.New(o)
 	w.logs.synced = w.Synced
 	t.Cleanup(func() {
 		w.logs.release()

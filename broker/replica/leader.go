@@ -22,11 +22,10 @@ func (p *Partition) assume(now *role, maxLag time.Duration) bool {
 	case !now.leads:
 		p.lead = nil
 	case p.lead == nil || now.leaderEpoch != was.leaderEpoch:
-		p.lead = takeLead(p.lead, now, maxLag, time.Now())
+		p.lead = takeLead(now, maxLag, time.Now())
 	case now.partitionEpoch == was.partitionEpoch: // decided by an answer before: what was proposed since is not decided yet
 		now.isr, now.maximalISR = was.isr, was.maximalISR
-		p.lead.role = now
-		p.lead.assign(p.lead)
+		p.lead.assign(now)
 	default:
 		p.lead.update(now)
 	}
@@ -105,6 +104,9 @@ func (p *Partition) noteFetch(m *Manager, l *local, id protocol.NodeID, s fetchS
 	if err := f.note(s, known); err != nil {
 		return false, err
 	}
+	if m.controller != nil {
+		p.submitLocked(m, p.lead.expand(f, m.brokerEpoch(), l.log.HighWatermark(), l.epochStart, m.brokers))
+	}
 	return f.end != was && p.raiseLocked(m, l), nil
 }
 
@@ -115,4 +117,57 @@ func (m *Manager) brokers(id protocol.NodeID) (epoch protocol.BrokerEpoch, eligi
 		return -1, false
 	}
 	return b.Epoch, b.Active()
+}
+
+// tend proposes to drop the followers that are late, and reports whether the high watermark moved.
+func (p *Partition) tend(m *Manager, now time.Time) (moved bool) {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	if p.lead == nil {
+		return false
+	}
+	l := p.local.Load()
+	if l == nil || l.leaderEpoch != p.lead.role.leaderEpoch { // nobody has fetched yet
+		p.submitLocked(m, p.lead.shrink(m.brokerEpoch(), unknownEnd, now))
+		return false
+	}
+	p.submitLocked(m, p.lead.shrink(m.brokerEpoch(), l.log.LogEndOffset(), now))
+	return !p.lead.allInSync() && p.raiseLocked(m, l)
+}
+
+// proposes says whether a proposal is still undecided.
+func (p *Partition) proposes(q *proposal) bool {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	return p.lead != nil && p.lead.pending == q
+}
+
+// unknownEnd is an end that no follower has reached.
+const unknownEnd int64 = -2
+
+// submitLocked has a proposal sent to the controller; nil is none. leadMu is held.
+func (p *Partition) submitLocked(m *Manager, q *proposal) {
+	if q == nil {
+		return
+	}
+	p.role.Store(p.lead.role)
+	m.alters.add(p, q)
+}
+
+// decided takes over the controller's decision on a proposal, which may move the high watermark; again says that it has to be asked for
+// again.
+func (p *Partition) decided(m *Manager, q *proposal, d decision) (again, moved bool) {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	if p.lead == nil {
+		return false, false
+	}
+	if again = p.lead.answered(q, d); again {
+		m.alters.add(p, q)
+	}
+	p.role.Store(p.lead.role)
+	if l := p.local.Load(); l != nil && l.leaderEpoch == p.lead.role.leaderEpoch {
+		moved = p.raiseLocked(m, l)
+	}
+	return again, moved
 }

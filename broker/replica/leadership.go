@@ -49,15 +49,13 @@ type fetchState struct {
 // brokers tells what the metadata says of a broker: whether it may be in sync, and its epoch (-1: there is no such broker).
 type brokers func(id protocol.NodeID) (epoch protocol.BrokerEpoch, eligible bool)
 
-// takeLead returns the state of a leader in a new leader epoch. Of its followers it knows what it knew when it led in the
-// epoch before, since its log has not changed since; was may be nil.
-func takeLead(was *leadership, r *role, maxLag time.Duration, now time.Time) *leadership {
-	ld := &leadership{role: r, maxLag: maxLag}
-	ld.assign(was)
+// takeLead returns the state of a leader in a new leader epoch. It knows nothing of its followers' logs, even if it has led
+// before: another leader may have been in between, whom they followed.
+func takeLead(r *role, maxLag time.Duration, now time.Time) *leadership {
+	ld := &leadership{maxLag: maxLag}
+	ld.update(r)
 	for i := range ld.followers {
-		f := &ld.followers[i]
-		f.caughtUp, f.fetched = time.Time{}, time.Time{} // a follower out of sync has to fetch before it counts
-		if slices.Contains(r.isr, f.id) {
+		if f := &ld.followers[i]; slices.Contains(r.isr, f.id) { // the others have to fetch before they count
 			f.caughtUp, f.fetched = now, now
 		}
 	}
@@ -66,28 +64,24 @@ func takeLead(was *leadership, r *role, maxLag time.Duration, now time.Time) *le
 
 // update takes over a newer role of the same leader epoch. A proposal that was made before it is decided by it.
 func (ld *leadership) update(r *role) {
-	ld.role, ld.pending = r, nil
-	ld.assign(ld)
+	ld.pending = nil
+	ld.assign(r)
 }
 
-// assign makes the followers those of the role, keeping what was known of them.
-func (ld *leadership) assign(was *leadership) {
-	var known []follower
-	if was != nil {
-		known = was.followers
-	}
+// assign takes a role over and makes the followers those of the role, keeping what was known of them.
+func (ld *leadership) assign(r *role) {
 	var followers []follower
-	for _, id := range ld.role.replicas {
-		if id == ld.role.leader {
+	for _, id := range r.replicas {
+		if id == r.leader {
 			continue
 		}
 		f := follower{id: id, brokerEpoch: noBrokerEpoch, end: -1, logStart: -1, leaderEnd: -1}
-		if i := slices.IndexFunc(known, func(f follower) bool { return f.id == id }); i >= 0 {
-			f = known[i]
+		if known := ld.follower(id); known != nil {
+			f = *known
 		}
 		followers = append(followers, f)
 	}
-	ld.followers = followers
+	ld.role, ld.followers = r, followers
 }
 
 // follower returns the state of a follower, or nil.
@@ -167,16 +161,6 @@ func (ld *leadership) highWatermark(was, ownEnd, logEnd int64, underMinISR bool,
 
 // allInSync says that every follower counts for the high watermark whatever time it is.
 func (ld *leadership) allInSync() bool { return len(ld.role.maximalISR) > len(ld.followers) }
-
-// lowWatermark is the least log start offset among the replicas that are alive.
-func (ld *leadership) lowWatermark(own int64, alive func(id protocol.NodeID) bool) int64 {
-	for i := range ld.followers {
-		if f := &ld.followers[i]; f.logStart < own && alive(f.id) {
-			own = f.logStart
-		}
-	}
-	return own
-}
 
 // proposal is a change of the in-sync replicas that the controller is asked for. It is immutable.
 type proposal struct {

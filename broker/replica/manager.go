@@ -36,6 +36,10 @@ type Options struct {
 	// MaxLag is replica.lag.time.max.ms: how long a follower stays in sync without having all that the leader has. 0 is 30 s,
 	// as in Kafka.
 	MaxLag time.Duration
+	// Controller is asked to change in-sync replicas, by the broker that registered in BrokerEpoch. Nil: they change by
+	// metadata alone.
+	Controller  Controller
+	BrokerEpoch func() protocol.BrokerEpoch
 	// Workers create and delete folders, so many at a time; 0 is 4.
 	Workers int
 	// MaxDelayed bounds the produces that wait, and the fetches that wait; 0 is purgatory.DefaultLimit.
@@ -49,6 +53,13 @@ type Manager struct {
 	logger *slog.Logger
 	minISR func(topic string) int
 	maxLag time.Duration
+
+	controller  Controller // nil: none
+	brokerEpoch func() protocol.BrokerEpoch
+	alters      alterer
+	stop        func() // ends keepInSync and joins it
+
+	shrinks, expands, failedAlters atomic.Int64
 
 	image    atomic.Pointer[image.Image] // the newest published
 	produces *purgatory.Purgatory[*Partition]
@@ -75,6 +86,10 @@ func New(o Options) *Manager {
 		m.minISR = func(string) int { return 1 }
 	}
 	m.image.Store(image.Empty())
+	m.controller, m.brokerEpoch, m.alters, m.stop = o.Controller, o.BrokerEpoch, newAlterer(), func() {}
+	if m.controller != nil {
+		m.stop = spawn(m.keepInSync)
+	}
 	m.work.start(cmp.Or(o.Workers, 4))
 	return m
 }
@@ -82,11 +97,23 @@ func New(o Options) *Manager {
 // Close completes every wait and joins the workers, after they have deleted what is to be deleted: a folder that is left
 // would be a stray at the next start. It leaves the logs to their owner.
 func (m *Manager) Close() error {
+	m.stop()
 	m.work.close()
 	m.produces.Close()
 	m.fetches.Close()
 	m.follows.Close()
 	return nil
+}
+
+// spawn runs f on a goroutine until stop is called, which joins it.
+func spawn(f func(ctx context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // find returns a hosted partition. The errors are those that a client gets for one that is not.
@@ -124,7 +151,10 @@ func (m *Manager) hosted() []*Partition {
 
 // Stats counts what is hosted.
 func (m *Manager) Stats() Stats {
-	s := Stats{DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len() + m.follows.Len()}
+	s := Stats{
+		DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len() + m.follows.Len(),
+		ISRShrinks: m.shrinks.Load(), ISRExpands: m.expands.Load(), FailedISRUpdates: m.failedAlters.Load(),
+	}
 	minISR := make(map[string]int)
 	for _, p := range m.hosted() {
 		r := p.role.Load()

@@ -172,4 +172,6 @@ type Stats struct {
 	AtMinISR, OfflineReplicas    int
 	DelayedProduces              int
 	DelayedFetches               int
+
+	ISRShrinks, ISRExpands, FailedISRUpdates int64 // since the start
 }

@@ -50,6 +50,9 @@ type lifecycle struct {
 	connected atomic.Bool  // the last beat was answered
 }
 
+// brokerEpoch is the epoch of the present registration; -1 before the first.
+func (l *lifecycle) brokerEpoch() protocol.BrokerEpoch { return protocol.BrokerEpoch(l.epoch.Load()) }
+
 const (
 	// retryPause is how long the broker waits before it asks an unreachable controller again.
 	retryPause = 50 * time.Millisecond

@@ -242,7 +242,7 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 	n.logs = logs
 	n.onClose(func() error {
 		if n.clean {
-			return logs.Close(true, protocol.BrokerEpoch(n.life.epoch.Load()))
+			return logs.Close(true, n.life.brokerEpoch())
 		}
 		return logs.Close(false, 0)
 	})
@@ -264,11 +264,15 @@ func (n *node) dynamic(img *image.Image) config.Dynamic {
 
 // startReplicas hosts the partitions that the metadata assigns to this broker. Logs are opened when they are first used.
 func (n *node) startReplicas(_, run context.Context) error {
+	n.life = n.newLifecycle()
 	replicas := replica.New(replica.Options{
-		NodeID: n.props.NodeID,
-		Logs:   n.logs,
-		Logger: n.logger,
-		MinISR: n.minISR,
+		NodeID:      n.props.NodeID,
+		Logs:        n.logs,
+		Logger:      n.logger,
+		MinISR:      n.minISR,
+		MaxLag:      n.props.ReplicaLagTimeMax,
+		Controller:  n.controllerLink,
+		BrokerEpoch: n.life.brokerEpoch,
 	})
 	n.replicas.Store(replicas)
 	n.onClose(replicas.Close)
@@ -307,13 +311,12 @@ func (n *node) startServers(_, _ context.Context) error {
 		return fmt.Errorf("draw the seed of fetch session ids: %w", err)
 	}
 	random := rand.New(rand.NewChaCha8(seed)) //nolint:gosec // session ids are no secrets
-	n.life = n.newLifecycle()
 	deps := n.handlerDeps(n.controllerLink)
 	deps.Data = handler.Data{
 		Replicas:    n.replicas.Load(),
 		LogDirs:     n.logs,
 		Sessions:    fetchsession.New(fetchsession.Options{Slots: slots(n.props.FetchSessionCacheSlots), Rand: random}),
-		BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
+		BrokerEpoch: n.life.brokerEpoch,
 		Topics:      n.topics,
 	}
 	deps.Groups = n.groups

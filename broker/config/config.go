@@ -58,6 +58,7 @@ type Config struct {
 
 	BrokerHeartbeatInterval    time.Duration
 	BrokerSessionTimeout       time.Duration
+	ReplicaLagTimeMax          time.Duration // how long a follower may lag and be in sync
 	InitialRegistrationTimeout time.Duration
 	ControlledShutdown         bool
 
@@ -203,6 +204,7 @@ func (b *builder) node(c *Config) {
 	c.FetchSessionCacheSlots = int32(b.int("max.incremental.fetch.session.cache.slots"))
 	c.MaxRequestPartitionSizeLimit = int32(b.int("max.request.partition.size.limit"))
 
+	c.ReplicaLagTimeMax = b.ms("replica.lag.time.max.ms")
 	c.BrokerHeartbeatInterval, c.BrokerSessionTimeout = b.ms("broker.heartbeat.interval.ms"), b.ms("broker.session.timeout.ms")
 	c.InitialRegistrationTimeout = b.ms("initial.broker.registration.timeout.ms")
 	c.ControlledShutdown = b.bool("controlled.shutdown.enable")

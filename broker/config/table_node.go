@@ -62,7 +62,7 @@ func replicationRows() []row {
 		{"replica.fetch.response.max.bytes", tInt, "10485760", Medium, ReadOnly, atLeast(0), off, "How many bytes a follower fetches at a time."},
 		{"replica.fetch.wait.max.ms", tInt, "500", High, ReadOnly, anything(), off, "How long a leader may hold a follower's fetch back."},
 		{"replica.fetch.backoff.ms", tInt, "1000", Medium, ReadOnly, atLeast(0), off, "How long a follower waits after a failed fetch."},
-		{"replica.lag.time.max.ms", tLong, "30000", High, ReadOnly, anything(), off, "How long a follower may lag before it leaves the in-sync replicas."},
+		{"replica.lag.time.max.ms", tLong, "30000", High, ReadOnly, anything(), on, "How long a follower may lag before it leaves the in-sync replicas."},
 		{"replica.socket.timeout.ms", tInt, "30000", High, ReadOnly, anything(), off, "How long a follower waits for a leader's answer."},
 		{"replica.socket.receive.buffer.bytes", tInt, "65536", High, ReadOnly, anything(), off, "The receive buffer of a follower's connection."},
 		{"replica.high.watermark.checkpoint.interval.ms", tLong, "5000", High, ReadOnly, anything(), on, "How often high watermarks are written to their checkpoint file."},

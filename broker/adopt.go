@@ -36,7 +36,7 @@ func (n *node) bootstrapRecords(ctx context.Context) ([]metadata.Record, error) 
 			n.logger.WarnContext(ctx, "adopted topics from their folders: retention and cleaning are off for them until set (dmq topic config set)",
 				slog.String("event", "adopt.folders"), slog.Int("partitions", len(found)))
 		}
-		records = append(firstFeatures(), adoptFolders(found, n.props)...)
+		records = append(firstFeatures(n.props), adoptFolders(found, n.props)...)
 	}
 	for _, r := range records {
 		if t, ok := r.(*metadata.TopicRecord); ok {

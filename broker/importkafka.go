@@ -29,8 +29,10 @@ func (n *node) importKafka(ctx context.Context) ([]metadata.Record, error) {
 			return nil, err
 		}
 		n.reportImport(ctx, path, res)
-		if level := min(res.Features[groupVersion], features()[groupVersion].Max); level > 0 {
-			res.Records = append(res.Records, &metadata.FeatureLevelRecord{Name: groupVersion, Level: level})
+		for _, name := range []string{eligibleLeaderReplicas, groupVersion} {
+			if level := min(res.Features[name], features()[name].Max); level > 0 {
+				res.Records = append(res.Records, &metadata.FeatureLevelRecord{Name: name, Level: level})
+			}
 		}
 		return res.Records, nil
 	}

@@ -165,7 +165,56 @@ func (d *decider) changeConfigs(v *view, changes []configChange, report func(r i
 		}
 		report(c.resource, err)
 	}
-	return records, checkSize(records)
+	if err := checkSize(records); err != nil {
+		return nil, err
+	}
+	return append(records, d.settle(v, records)...), nil
+}
+
+// settle makes the records for partitions of which other things hold once these records do: what the ELR is kept for, and
+// whether any replica may lead.
+func (d *decider) settle(v *view, records []metadata.Record) []metadata.Record {
+	if !slices.ContainsFunc(records, settles) {
+		return nil
+	}
+	b := image.NewBuilder(v.img)
+	if err := b.Apply(math.MaxInt64, &metadata.Command{Records: records}); err != nil {
+		return nil // it is void, and what it would lead to as well
+	}
+	next := &view{img: b.Image()}
+	return d.affected(next, event{left: noNode, joined: noNode, unclean: noNode}, func(p *image.Partition) bool {
+		return p.Leader == image.NoLeader || len(p.ELR) > 0 || len(p.LastKnownELR) > 0
+	})
+}
+
+// settles reports whether a record changes on what partitions are decided.
+func settles(r metadata.Record) bool {
+	switch r := r.(type) {
+	case *metadata.FeatureLevelRecord:
+		return r.Name == EligibleLeaderReplicas
+	case *metadata.ConfigRecord:
+		switch r.Name {
+		case minISRConfig, "unclean.leader.election.enable", "flush.messages", "log.flush.interval.messages":
+			return true
+		}
+	}
+	return false
+}
+
+const minISRConfig = "min.insync.replicas"
+
+// checkMinISR refuses changes that would let brokers differ about min.insync.replicas: the ELR is right only while all agree.
+func checkMinISR(v *view, r image.Resource, name string, value *string) error {
+	switch {
+	case name != minISRConfig || r.Type != image.ResourceBroker || v.img.Features[EligibleLeaderReplicas] == 0:
+		return nil
+	case r.Name != "":
+		return errcode.New(errcode.KindInvalidConfig, "Broker-level %s cannot be altered while ELR is enabled.", minISRConfig)
+	case value == nil:
+		return errcode.New(errcode.KindInvalidConfig, "Cluster-level %s cannot be removed while ELR is enabled.", minISRConfig)
+	default:
+		return nil
+	}
 }
 
 func knownResource(t int8) bool {
@@ -196,6 +245,9 @@ func (d *decider) changeResource(v *view, c configChange) ([]metadata.Record, er
 		// key store.
 		if same := value == nil && !had || value != nil && had && *value == old; same && c.resource.Type != image.ResourceBroker {
 			continue
+		}
+		if err := checkMinISR(v, c.resource, name, value); err != nil {
+			return nil, err
 		}
 		if value == nil {
 			delete(next, name)

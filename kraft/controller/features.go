@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -63,9 +64,39 @@ func (d *decider) updateFeatures(v *view, req *kmsg.UpdateFeaturesRequest) (deci
 		}
 	}
 	if req.ValidateOnly {
-		records = nil
+		return answered(resp), nil
 	}
+	records = append(d.unifyMinISR(v, records), records...)
+	records = append(records, d.settle(v, records)...)
 	return decision{records: records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
+}
+
+// unifyMinISR makes the records that eligible leader replicas need to be safe when they are switched on: one
+// min.insync.replicas for the whole cluster, and no broker with one of its own.
+func (d *decider) unifyMinISR(v *view, updates []metadata.Record) []metadata.Record {
+	on := slices.ContainsFunc(updates, func(r metadata.Record) bool {
+		f, ok := r.(*metadata.FeatureLevelRecord)
+		return ok && f.Name == EligibleLeaderReplicas && f.Level > 0
+	})
+	if !on {
+		return nil
+	}
+	var records []metadata.Record
+	if _, ok := v.img.Configs[image.Resource{Type: image.ResourceBroker}][minISRConfig]; !ok {
+		value := strconv.Itoa(d.schema.TopicPolicy(nil, nil, nil).MinISR)
+		records = append(records, &metadata.ConfigRecord{ResourceType: image.ResourceBroker, Name: minISRConfig, Value: &value})
+	}
+	var own []string
+	for r, configs := range v.img.Configs {
+		if _, ok := configs[minISRConfig]; ok && r.Type == image.ResourceBroker && r.Name != "" {
+			own = append(own, r.Name)
+		}
+	}
+	slices.Sort(own)
+	for _, name := range own {
+		records = append(records, &metadata.ConfigRecord{ResourceType: image.ResourceBroker, ResourceName: name, Name: minISRConfig})
+	}
+	return records
 }
 
 // updateFeature decides one feature.

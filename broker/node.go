@@ -271,6 +271,7 @@ func (n *node) startReplicas(_, run context.Context) error {
 		Logger:      n.logger,
 		MinISR:      n.minISR,
 		MaxLag:      n.props.ReplicaLagTimeMax,
+		RackAware:   n.props.RackAwareReads,
 		Controller:  n.controllerLink,
 		BrokerEpoch: n.life.brokerEpoch,
 	})

@@ -59,6 +59,7 @@ type Config struct {
 	BrokerHeartbeatInterval    time.Duration
 	BrokerSessionTimeout       time.Duration
 	ReplicaLagTimeMax          time.Duration // how long a follower may lag and be in sync
+	RackAwareReads             bool          // consumers are sent to a follower in their rack
 	InitialRegistrationTimeout time.Duration
 	ControlledShutdown         bool
 
@@ -204,6 +205,7 @@ func (b *builder) node(c *Config) {
 	c.FetchSessionCacheSlots = int32(b.int("max.incremental.fetch.session.cache.slots"))
 	c.MaxRequestPartitionSizeLimit = int32(b.int("max.request.partition.size.limit"))
 
+	c.RackAwareReads = b.text("replica.selector.class") == rackAwareSelector
 	c.ReplicaLagTimeMax = b.ms("replica.lag.time.max.ms")
 	c.BrokerHeartbeatInterval, c.BrokerSessionTimeout = b.ms("broker.heartbeat.interval.ms"), b.ms("broker.session.timeout.ms")
 	c.InitialRegistrationTimeout = b.ms("initial.broker.registration.timeout.ms")

@@ -38,10 +38,20 @@ func (b *builder) constraints() {
 	}
 	b.require("broker.heartbeat.interval.ms", b.int("broker.heartbeat.interval.ms") >= 1, "broker.heartbeat.interval.ms must be greater than or equal to 1")
 	b.require("broker.session.timeout.ms", b.int("broker.session.timeout.ms") >= 1, "broker.session.timeout.ms must be greater than or equal to 1")
+	b.selector()
 	b.perIP()
 	b.cordoned()
 	b.groups()
 	b.sessions()
+}
+
+// rackAwareSelector is the one class of Kafka's that chooses followers.
+const rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
+// selector checks replica.selector.class: there are no other classes here than Kafka's own.
+func (b *builder) selector() {
+	class := b.text("replica.selector.class")
+	b.require("replica.selector.class", class == "" || class == rackAwareSelector, "only "+rackAwareSelector+" is served")
 }
 
 // require notes a fault unless ok.

@@ -66,7 +66,7 @@ func replicationRows() []row {
 		{"replica.socket.timeout.ms", tInt, "30000", High, ReadOnly, anything(), off, "How long a follower waits for a leader's answer."},
 		{"replica.socket.receive.buffer.bytes", tInt, "65536", High, ReadOnly, anything(), off, "The receive buffer of a follower's connection."},
 		{"replica.high.watermark.checkpoint.interval.ms", tLong, "5000", High, ReadOnly, anything(), on, "How often high watermarks are written to their checkpoint file."},
-		{"replica.selector.class", tString, null, Medium, ReadOnly, anything(), off, "How consumers are sent to a follower to read from."},
+		{"replica.selector.class", tString, null, Medium, ReadOnly, anything(), on, "How consumers are sent to a follower to read from."},
 		{"num.replica.alter.log.dirs.threads", tInt, null, High, ReadOnly, anything(), off, "How many replicas move between data directories at a time."},
 		{"controller.socket.timeout.ms", tInt, "30000", Medium, ReadOnly, anything(), off, "How long a call between controller and broker may take."},
 		{"unclean.leader.election.enable", tBool, "false", High, ClusterWide, anything(), off, "The default of the topic property of the same name."},

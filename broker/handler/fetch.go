@@ -32,19 +32,20 @@ import (
 //
 // When it is answered:
 //   - Case A: nothing can be read (unknown partitions only, session error), or max_wait is not positive: at once
-//   - Case B: there are min_bytes, an error or a diverging epoch among what was read: at once
+//   - Case B: there are min_bytes, an error, a diverging epoch or a replica to prefer among what was read: at once
 //   - Case C: else when B becomes true, or max_wait has passed, with what can be read then
 //
 // Version notes:
 //   - v5 log start offset; before v6 KAFKA_STORAGE_ERROR is sent as NOT_LEADER_OR_FOLLOWER
-//   - v7 sessions and top-level error; v9 leader epoch checks; v11 rack id
+//   - v7 sessions and top-level error; v9 leader epoch checks
+//   - v11 rack id: the leader may name a follower to read from (KIP-392), and followers answer consumers, up to their own high
+//     watermark
 //   - v12 last fetched epoch: the diverging epoch instead of records (KIP-595)
 //   - v13 topics by id (KIP-516): UNKNOWN_TOPIC_ID; v15 replica state instead of replica id
 //   - v16 leader and its address with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (KIP-951)
 //   - v17, v18 a follower's directory and high watermark, which are not used
 //
-// Differences from Apache Kafka: rack ids are ignored, there is no replica to prefer yet. Batches are always whole: Kafka
-// cuts the last one off at the limit, for clients to drop.
+// Differences from Apache Kafka: batches are always whole: Kafka cuts the last one off at the limit, for clients to drop.
 func (d *dataHandler) serveFetch(_ context.Context, r *listener.Request) listener.Response {
 	req, ok := r.Body.(*kmsg.FetchRequest)
 	if !ok {
@@ -215,10 +216,17 @@ func (c *fetchCall) plan(img *image.Image) (failed bool) {
 	}
 	most := max(min(int(c.req.MaxBytes), int(c.d.h.config.FetchMaxBytes)), 0)
 	c.opts = replica.ReadOptions{
-		ReplicaID: c.replicaID, BrokerEpoch: c.replicaEpoch, Isolation: isolationOf(c.replicaID, c.req.IsolationLevel),
-		MinBytes: min(int(c.req.MinBytes), most), MaxBytes: most,
+		ReplicaID: c.replicaID, BrokerEpoch: c.replicaEpoch, AnyReplica: c.anyReplica(), Rack: c.req.Rack, Listener: c.listenerName,
+		Isolation: isolationOf(c.replicaID, c.req.IsolationLevel),
+		MinBytes:  min(int(c.req.MinBytes), most), MaxBytes: most,
 	}
 	return failed
+}
+
+// anyReplica says whether a replica that does not lead may answer: consumers from v11 on, and whoever is neither a consumer
+// nor a follower.
+func (c *fetchCall) anyReplica() bool {
+	return c.replicaID < replica.Unset || c.replicaID == replica.Unset && c.req.Version >= 11
 }
 
 // isolationKnown reports whether the level exists: 0 read_uncommitted, 1 read_committed.
@@ -364,6 +372,10 @@ func (c *fetchCall) fill(out *fetchedPartition, res *replica.ReadResult) (mustSe
 	}
 	if res.Diverging.Epoch != replica.Unset {
 		out.Diverging = epochEnd{Epoch: int32(res.Diverging.Epoch), EndOffset: res.Diverging.EndOffset}
+		mustSend = true
+	}
+	if res.Preferred != replica.Unset {
+		out.PreferredReadReplica = int32(res.Preferred)
 		mustSend = true
 	}
 	if res.Records != nil {

@@ -39,7 +39,7 @@ func fetch(version int16, parts ...fetched) *kmsg.FetchRequest {
 
 // readable is a result with records.
 func readable(b string, closed *atomic.Int32) replica.ReadResult {
-	res := replica.ReadResult{HighWatermark: 20, LastStableOffset: 19, LogStartOffset: 3, Diverging: replica.EpochEnd{Epoch: -1, EndOffset: -1}}
+	res := replica.ReadResult{HighWatermark: 20, LastStableOffset: 19, LogStartOffset: 3, Preferred: -1, Diverging: replica.EpochEnd{Epoch: -1, EndOffset: -1}}
 	res.CurrentLeader = replica.Leader{ID: -1, Epoch: -1}
 	if b != "" {
 		res.Records = &region{[]byte(b), closed}
@@ -49,7 +49,7 @@ func readable(b string, closed *atomic.Int32) replica.ReadResult {
 
 func unreadable(err error) replica.ReadResult {
 	return replica.ReadResult{
-		Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1,
+		Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, Preferred: -1,
 		Diverging: replica.EpochEnd{Epoch: -1, EndOffset: -1}, CurrentLeader: replica.Leader{ID: -1, Epoch: -1},
 	}
 }
@@ -84,8 +84,12 @@ func TestFetch_Reads(t *testing.T) {
 			req.Topics[0].Partitions[0].CurrentLeaderEpoch, req.Topics[0].Partitions[0].LastFetchedEpoch = 4, 3
 			resp := s.ask(req).(*kmsg.FetchResponse)
 
-			if want := (replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadCommitted, MinBytes: 1, MaxBytes: 1 << 20}); opts != want {
-				t.Errorf("options %+v", opts)
+			wantOpts := replica.ReadOptions{
+				ReplicaID: -1, BrokerEpoch: -1, AnyReplica: version >= 11, Listener: "PLAINTEXT",
+				Isolation: replica.ReadCommitted, MinBytes: 1, MaxBytes: 1 << 20,
+			}
+			if opts != wantOpts {
+				t.Errorf("options %+v, want %+v", opts, wantOpts)
 			}
 			wantAsked := replica.ReadPartition{
 				TopicIDPartition: protocol.TopicIDPartition{Topic: "orders", Partition: 1}, FetchOffset: 9, MaxBytes: 1000, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
@@ -145,15 +149,15 @@ func TestFetch_Options(t *testing.T) {
 	}{
 		{
 			"limits of the broker", func(r *kmsg.FetchRequest) { r.MaxBytes, r.MinBytes = 1<<30, 1<<30 },
-			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 55 << 20, MaxBytes: 55 << 20},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, AnyReplica: true, Isolation: replica.ReadUncommitted, MinBytes: 55 << 20, MaxBytes: 55 << 20},
 		},
 		{
 			"min bytes above max bytes", func(r *kmsg.FetchRequest) { r.MaxBytes, r.MinBytes = 100, 200 },
-			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 100, MaxBytes: 100},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, AnyReplica: true, Isolation: replica.ReadUncommitted, MinBytes: 100, MaxBytes: 100},
 		},
 		{
 			"negative min bytes", func(r *kmsg.FetchRequest) { r.MinBytes = -5 },
-			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, AnyReplica: true, Isolation: replica.ReadUncommitted, MinBytes: -5, MaxBytes: 1 << 20},
 		},
 		{
 			"follower", func(r *kmsg.FetchRequest) { r.ReplicaState.ID, r.ReplicaState.Epoch, r.IsolationLevel = 2, 7, 1 },
@@ -165,15 +169,24 @@ func TestFetch_Options(t *testing.T) {
 		},
 		{
 			"debugging consumer", func(r *kmsg.FetchRequest) { r.ReplicaID, r.Version = -2, 14 },
-			replica.ReadOptions{ReplicaID: -2, BrokerEpoch: -1, Isolation: replica.ReadUncommitted, MinBytes: 1, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -2, BrokerEpoch: -1, AnyReplica: true, Isolation: replica.ReadUncommitted, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 		{
 			"future replica", func(r *kmsg.FetchRequest) { r.ReplicaID, r.Version = -3, 14 },
-			replica.ReadOptions{ReplicaID: -3, BrokerEpoch: -1, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
+			replica.ReadOptions{ReplicaID: -3, BrokerEpoch: -1, AnyReplica: true, Isolation: replica.ReadLogEnd, MinBytes: 1, MaxBytes: 1 << 20},
+		},
+		{
+			"consumer with a rack", func(r *kmsg.FetchRequest) { r.Rack, r.Version = "a", 11 },
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, AnyReplica: true, Rack: "a", MinBytes: 1, MaxBytes: 1 << 20},
+		},
+		{
+			"consumer v10", func(r *kmsg.FetchRequest) { r.Rack, r.Version = "a", 10 },
+			replica.ReadOptions{ReplicaID: -1, BrokerEpoch: -1, MinBytes: 1, MaxBytes: 1 << 20},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newStack(t)
+			tc.want.Listener = "PLAINTEXT"
 			s.replicas.read = func(o replica.ReadOptions, _ replica.ReadPartition) replica.ReadResult {
 				if o != tc.want {
 					t.Errorf("got %+v, want %+v", o, tc.want)
@@ -368,6 +381,31 @@ func TestFetch_AbandonedWaitIsCancelled(t *testing.T) {
 }
 
 // TestFetch_Session walks a session: full, nothing new, news, forgotten, wrong epochs.
+// A preferred replica ends the wait, and is news in a session.
+func TestFetch_PreferredReadReplica(t *testing.T) {
+	s := newStack(t)
+	s.replicas.read = func(o replica.ReadOptions, _ replica.ReadPartition) replica.ReadResult {
+		res := readable("", nil)
+		if o.Rack == "a" {
+			res.Preferred = 3
+		}
+		return res
+	}
+	c := s.dial("test")
+	req := fetch(15, fetched{id: ordersID})
+	req.SessionEpoch, req.Rack, req.MaxWaitMillis = 0, "b", 0
+	resp := c.do(req).(*kmsg.FetchResponse)
+	if got := resp.Topics[0].Partitions[0].PreferredReadReplica; got != -1 {
+		t.Errorf("another rack: got %d, want -1", got)
+	}
+	again := fetch(15)
+	again.SessionID, again.SessionEpoch, again.Rack, again.MaxWaitMillis = resp.SessionID, 1, "a", 0
+	resp = c.do(again).(*kmsg.FetchResponse)
+	if len(resp.Topics) != 1 || resp.Topics[0].Partitions[0].PreferredReadReplica != 3 || len(resp.Topics[0].Partitions[0].RecordBatches) != 0 {
+		t.Errorf("got %+v, want replica 3 to be preferred", resp)
+	}
+}
+
 func TestFetch_Session(t *testing.T) {
 	for _, version := range []int16{7, 12, 13, 18} {
 		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {

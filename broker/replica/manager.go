@@ -36,6 +36,8 @@ type Options struct {
 	// MaxLag is replica.lag.time.max.ms: how long a follower stays in sync without having all that the leader has. 0 is 30 s,
 	// as in Kafka.
 	MaxLag time.Duration
+	// RackAware sends consumers that tell their rack to a follower there (replica.selector.class).
+	RackAware bool
 	// Controller is asked to change in-sync replicas, by the broker that registered in BrokerEpoch. Nil: they change by
 	// metadata alone.
 	Controller  Controller
@@ -54,6 +56,7 @@ type Manager struct {
 	minISR func(topic string) int
 	maxLag time.Duration
 
+	rackAware   bool
 	controller  Controller // nil: none
 	brokerEpoch func() protocol.BrokerEpoch
 	alters      alterer
@@ -86,6 +89,7 @@ func New(o Options) *Manager {
 		m.minISR = func(string) int { return 1 }
 	}
 	m.image.Store(image.Empty())
+	m.rackAware = o.RackAware
 	m.controller, m.brokerEpoch, m.alters, m.stop = o.Controller, o.BrokerEpoch, newAlterer(), func() {}
 	if m.controller != nil {
 		m.stop = spawn(m.keepInSync)

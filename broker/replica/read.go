@@ -30,7 +30,10 @@ func (m *Manager) Read(dst []ReadResult, o ReadOptions, parts []ReadPartition) [
 }
 
 func (m *Manager) read(o ReadOptions, q *ReadPartition, maxBytes int, minOneBatch bool) ReadResult {
-	res := ReadResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, Diverging: EpochEnd{Epoch: -1, EndOffset: -1}, CurrentLeader: noLeader}
+	res := ReadResult{
+		HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, Diverging: EpochEnd{Epoch: -1, EndOffset: -1},
+		Preferred: Unset, CurrentLeader: noLeader,
+	}
 	p, err := m.find(q.TopicPartition(), q.ID)
 	if err == nil {
 		if err = p.read(m, &res, o, q, maxBytes, minOneBatch); err != nil {
@@ -40,7 +43,10 @@ func (m *Manager) read(o ReadOptions, q *ReadPartition, maxBytes int, minOneBatc
 	if err == nil {
 		return res
 	}
-	res = ReadResult{Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, Diverging: res.Diverging, CurrentLeader: noLeader}
+	res = ReadResult{
+		Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, Diverging: res.Diverging,
+		Preferred: Unset, CurrentLeader: noLeader,
+	}
 	switch errcode.KindOf(err) {
 	case errcode.KindNotLeaderForPartition, errcode.KindFencedLeaderEpoch:
 		if res.CurrentLeader = m.imageLeader(q.TopicPartition()); p != nil {
@@ -52,7 +58,7 @@ func (m *Manager) read(o ReadOptions, q *ReadPartition, maxBytes int, minOneBatc
 }
 
 func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPartition, maxBytes int, minOneBatch bool) error {
-	l, r, err := p.use(m, q.CurrentLeaderEpoch, true)
+	l, r, err := p.use(m, q.CurrentLeaderEpoch, o.onlyLeader())
 	if err != nil {
 		return err
 	}
@@ -63,6 +69,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 	}
 	at := l.offsets()
 	res.HighWatermark, res.LastStableOffset, res.LogStartOffset = at.highWatermark, at.lastStable, at.logStart
+	if res.Preferred = p.preferredFor(m, &o, q.FetchOffset); res.Preferred != Unset {
+		return nil
+	}
 	if q.LastFetchedEpoch >= 0 && !fault.On(fault.SkipEpochCheck) {
 		end := l.endOf(q.LastFetchedEpoch)
 		diverged, err := diverging(q.LastFetchedEpoch, q.FetchOffset, at.logStart, end)
@@ -116,6 +125,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 // follower says whether it is a follower who reads.
 func (o *ReadOptions) follower() bool { return o.ReplicaID >= 0 }
 
+// onlyLeader says that nobody but the leader may answer.
+func (o *ReadOptions) onlyLeader() bool { return o.follower() || !o.AnyReplica }
+
 // aborted lists the aborted transactions between two offsets.
 func (l *local) aborted(dst []AbortedTxn, from, to int64) ([]AbortedTxn, error) {
 	txns, err := l.log.AbortedTxns(from, to)
@@ -132,12 +144,12 @@ func (l *local) endOf(e protocol.LeaderEpoch) EpochEnd {
 }
 
 // Enough reports whether results, which Read gave for the options, are to be answered at once: enough bytes, an error or
-// a diverging epoch, or nothing asked for.
+// a diverging epoch, another replica to read from, or nothing asked for.
 func (m *Manager) Enough(o ReadOptions, results []ReadResult) bool {
 	size := 0
 	for i := range results {
 		r := &results[i]
-		if r.Err != nil || r.Diverging.Epoch >= 0 {
+		if r.Err != nil || r.Diverging.Epoch >= 0 || r.Preferred >= 0 {
 			return true
 		}
 		if r.Records != nil {
@@ -161,7 +173,7 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 	for i := range parts {
 		p, err := m.find(parts[i].TopicPartition(), parts[i].ID)
 		if err == nil {
-			_, _, err = p.use(m, parts[i].CurrentLeaderEpoch, true)
+			_, _, err = p.use(m, parts[i].CurrentLeaderEpoch, o.onlyLeader())
 		}
 		if err != nil {
 			done()
@@ -182,7 +194,7 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 
 // delayedRead waits until a fetch is worth answering.
 //
-//	Case A: this broker no longer leads a partition, or in another leader epoch
+//	Case A: this broker no longer leads a partition (or has a replica of it, where that will do), or in another leader epoch
 //	Case B: a partition was deleted or is offline
 //	Case C: the reader's offset is outside of the log, or its epoch diverges
 //	Case D: enough bytes are visible
@@ -217,7 +229,7 @@ func (w *delayedRead) Complete(purgatory.Outcome) { w.done() }
 // first, that is left to the read.
 func (p *Partition) readable(o ReadOptions, q *ReadPartition) (n int, now bool) {
 	r, l := p.role.Load(), p.local.Load()
-	if r.admit(p.tp, q.CurrentLeaderEpoch, true) != nil || p.offline.Load() != nil || l == nil || l.leaderEpoch != r.leaderEpoch {
+	if r.admit(p.tp, q.CurrentLeaderEpoch, o.onlyLeader()) != nil || p.offline.Load() != nil || l == nil || l.leaderEpoch != r.leaderEpoch {
 		return 0, true // Cases A and B
 	}
 	at := l.offsets()

@@ -92,9 +92,13 @@ type ReadOptions struct {
 	// synced: what the leader notes of it, but for a read Again after a wait, which says nothing new.
 	BrokerEpoch protocol.BrokerEpoch
 	Again       bool
-	Isolation   Isolation
-	MinBytes    int
-	MaxBytes    int
+	// AnyReplica says that a follower may be read from, up to its own high watermark. Rack is where the reader is and
+	// Listener where it can reach other brokers; empty: not told.
+	AnyReplica     bool
+	Rack, Listener string
+	Isolation      Isolation
+	MinBytes       int
+	MaxBytes       int
 
 	at time.Time // of a follower's read
 }
@@ -120,10 +124,11 @@ type ReadResult struct {
 	HighWatermark    int64 // -1 with an error
 	LastStableOffset int64
 	LogStartOffset   int64
-	Records          Records      // nil: none
-	Aborted          []AbortedTxn // with ReadCommitted, not nil then
-	Diverging        EpochEnd     // the log went another way than the reader's: no records
-	CurrentLeader    Leader       // with KindNotLeaderForPartition and KindFencedLeaderEpoch
+	Records          Records         // nil: none
+	Aborted          []AbortedTxn    // with ReadCommitted, not nil then
+	Diverging        EpochEnd        // the log went another way than the reader's: no records
+	Preferred        protocol.NodeID // the replica to read from instead of the leader: no records; -1: none
+	CurrentLeader    Leader          // with KindNotLeaderForPartition and KindFencedLeaderEpoch
 }
 
 // Timestamps of ListOffsets that stand for a place in the log.

@@ -80,20 +80,6 @@ func refuse(kind errcode.Kind) func(q *kmsg.AlterPartitionRequest) (kmsg.Respons
 	}
 }
 
-// until waits for a condition that other goroutines bring about.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	look, late := time.NewTicker(time.Millisecond), time.After(soon)
-	defer look.Stop()
-	for !cond() {
-		select {
-		case <-look.C:
-		case <-late:
-			t.Fatal("not in time: " + what)
-		}
-	}
-}
-
 func members(ids ...protocol.NodeID) map[protocol.NodeID]protocol.BrokerEpoch {
 	m := make(map[protocol.NodeID]protocol.BrokerEpoch)
 	for _, id := range ids {
@@ -121,7 +107,7 @@ func TestISR_ExpandsWhenAFollowerHasCaughtUp(t *testing.T) {
 	c.answer <- agree
 	w.follow(2, 3)
 	wait(t, done)
-	until(t, "the answer is noted", func() bool { return w.Stats().ISRExpands == 1 })
+	eventually(t, "the answer is noted", func() bool { return w.Stats().ISRExpands == 1 })
 	if s := w.stats(); s.ISR != 2 {
 		t.Errorf("got %d in sync, want 2 before the metadata says so", s.ISR)
 	}
@@ -140,7 +126,7 @@ func (w *world) stats() (s replica.LeaderStats) {
 func TestISR_ShrinksWhenAFollowerIsLate(t *testing.T) {
 	c := newController()
 	w := newWorldWith(t, replica.Options{Controller: c, MaxLag: 20 * time.Millisecond})
-	w.minISR[topic] = 1
+	w.minISR.Store(1)
 	w.replicate(1, 2)
 	parts := to(tp0, batch("a"))
 	done := w.start(-1, soon, parts)
@@ -155,7 +141,7 @@ func TestISR_ShrinksWhenAFollowerIsLate(t *testing.T) {
 	if parts[0].Result.Err != nil || w.highWatermark() != 1 || w.Stats().UnderReplicated != 1 {
 		t.Errorf("got %v, high watermark %d, %+v", parts[0].Result.Err, w.highWatermark(), w.Stats())
 	}
-	until(t, "it is counted", func() bool { return w.Stats().ISRShrinks == 1 })
+	eventually(t, "it is counted", func() bool { return w.Stats().ISRShrinks == 1 })
 }
 
 func TestISR_AsksAgainUntilItIsDecided(t *testing.T) {
@@ -178,7 +164,7 @@ func TestISR_AsksAgainUntilItIsDecided(t *testing.T) {
 	}
 	c.next(t)
 	c.answer <- agree
-	until(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
+	eventually(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
 }
 
 // INELIGIBLE_REPLICA takes the proposal back: the next fetch may propose again.
@@ -189,11 +175,11 @@ func TestISR_ProposesAgainAfterARefusal(t *testing.T) {
 	w.follow(2, 0)
 	c.next(t)
 	c.answer <- refuse(errcode.KindIneligibleReplica)
-	until(t, "the refusal is noted", func() bool { return w.Stats().FailedISRUpdates == 1 })
+	eventually(t, "the refusal is noted", func() bool { return w.Stats().FailedISRUpdates == 1 })
 	w.follow(2, 0)
 	c.next(t)
 	c.answer <- agree
-	until(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
+	eventually(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
 }
 
 // The metadata overtakes the answer, which then says nothing.
@@ -212,7 +198,7 @@ func TestISR_MetadataComesBeforeTheAnswer(t *testing.T) {
 		t.Errorf("got %d in sync, want 1: an answer that is older than the metadata counts", s.ISR)
 	}
 	c.answer <- agree
-	until(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
+	eventually(t, "it is in sync", func() bool { return w.stats().ISR == 2 })
 }
 
 func TestISR_TakesNobodyInWho(t *testing.T) {
@@ -234,7 +220,7 @@ func TestISR_TakesNobodyInWho(t *testing.T) {
 			w.read(o, from(tp0, 1))
 		}},
 		{"has not reached the start of the leader epoch", func(w *world) {
-			w.minISR[topic] = 2 // the high watermark stays
+			w.minISR.Store(2) // the high watermark stays
 			w.mustProduceAcked(batch("b"))
 			w.elect(topicID(1), self)
 			w.mustProduceAcked(batch("c"))

@@ -19,7 +19,7 @@ import (
 // openDirs puts a manager on top of real log directories.
 func openDirs(t *testing.T, fsys vfs.FS, names ...string) (*world, *logdir.Manager) {
 	t.Helper()
-	w := &world{t: t, builder: image.NewBuilder(image.Empty()), minISR: make(map[string]int)}
+	w := &world{t: t, builder: image.NewBuilder(image.Empty())}
 	dirs, err := logdir.Open(t.Context(), logdir.Options{
 		FS: fsys, Dirs: names, NodeID: self, ClusterID: "AAAAAAAAAAAAAAAAAAAAAQ", Logger: slog.New(slog.DiscardHandler),
 		Synced: func(tp protocol.TopicPartition, end int64) { w.Synced(tp, end) },

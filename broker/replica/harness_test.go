@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ type world struct {
 	logs    *memLogs
 	builder *image.Builder
 	version int64
-	minISR  map[string]int
+	minISR  atomic.Int64 // of every topic
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,9 +48,9 @@ func newWorld(t *testing.T) *world {
 // newWorldWith completes options and makes a world of them.
 func newWorldWith(t *testing.T, o replica.Options) *world {
 	t.Helper()
-	w := &world{t: t, logs: newMemLogs(t), builder: image.NewBuilder(image.Empty()), minISR: make(map[string]int)}
+	w := &world{t: t, logs: newMemLogs(t), builder: image.NewBuilder(image.Empty())}
 	o.NodeID, o.Logs, o.Logger = self, w.logs, slog.New(slog.DiscardHandler)
-	o.MinISR = func(topic string) int { return max(1, w.minISR[topic]) }
+	o.MinISR = func(string) int { return max(1, int(w.minISR.Load())) }
 	o.BrokerEpoch = func() protocol.BrokerEpoch { return epochOf(self) }
 	w.Manager = replica.New(o)
 	w.logs.synced = w.Synced

@@ -104,7 +104,7 @@ func TestLeader_WaitsForItsOwnSync(t *testing.T) {
 
 func TestLeader_CountsTheRealInSyncReplicas(t *testing.T) {
 	w := newWorld(t)
-	w.minISR[topic] = 2
+	w.minISR.Store(2)
 	w.replicate(1)
 	wantKind(t, w.produce(tp0, batch("a")).Err, errcode.KindNotEnoughReplicas)
 	parts := to(tp0, batch("b"))
@@ -124,7 +124,7 @@ func TestLeader_CountsTheRealInSyncReplicas(t *testing.T) {
 // The set shrinks while an append waits: what remains has it, but too few do.
 func TestLeader_InSyncReplicasShrinkWhileAnAppendWaits(t *testing.T) {
 	w := newWorld(t)
-	w.minISR[topic] = 2
+	w.minISR.Store(2)
 	w.replicate(1, 2, 3)
 	w.follow(2, 0)
 	parts := to(tp0, batch("a"))
@@ -143,7 +143,7 @@ func TestLeader_InSyncReplicasShrinkWhileAnAppendWaits(t *testing.T) {
 	if isDone(done) || w.highWatermark() != 1 {
 		t.Fatalf("the high watermark is %d with too few in sync, want 1", w.highWatermark())
 	}
-	w.minISR[topic] = 1
+	w.minISR.Store(1)
 	w.Synced(tp0, 2)
 	wait(t, done)
 	if got := w.highWatermark(); got != 2 || parts[0].Result.Err != nil {

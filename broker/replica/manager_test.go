@@ -144,7 +144,7 @@ func TestAppend_MinISR(t *testing.T) {
 	w := newWorld(t)
 	id := topicID(1)
 	w.create(topic, id, 1)
-	w.minISR[topic] = 2
+	w.minISR.Store(2)
 	w.mustProduce(tp0, batch("a replica of one is always enough"))
 	w.publish(&metadata.PartitionChangeRecord{TopicID: id, Replicas: []protocol.NodeID{1, 2}})
 	wantKind(t, w.produce(tp0, batch("b")).Err, errcode.KindNotEnoughReplicas)

@@ -255,6 +255,7 @@ func TestManager_RefusesWaitsAboveTheLimit(t *testing.T) {
 	t.Cleanup(func() { m.Close(); logs.close() })
 	w.create(topic, topicID(1), 1)
 	w.mustProduce(tp0, batch("a"))
+	eventually(t, "the end of its wait", func() bool { return w.Stats().DelayedProduces == 0 })
 	logs.hold()
 	first, second := to(tp0, batch("b")), to(tp0, batch("c"))
 	one := w.start(-1, soon, first)

@@ -112,3 +112,9 @@ func (s *Script) Expire() ([]metadata.Record, error) {
 		all = append(all, records...)
 	}
 }
+
+// Lost fences an incarnation whose process is gone and returns the records.
+func (s *Script) Lost(id protocol.NodeID, incarnation protocol.TopicID) ([]metadata.Record, error) {
+	_, records, err := s.commit(s.decider.fenceLost(s.view, id, incarnation), nil)
+	return records, err
+}

@@ -26,7 +26,8 @@ type Replicas interface {
 	AwaitRead(o replica.ReadOptions, parts []replica.ReadPartition, deadline time.Time, done func()) replica.Wait
 	ListOffset(q replica.ListOffset) (replica.FoundOffset, error)
 	EndOffsetForEpoch(tp protocol.TopicPartition, current, requested protocol.LeaderEpoch) (replica.EpochEnd, error)
-	DeleteRecords(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error)
+	DeleteRecords(tp protocol.TopicPartition, offset int64) (int64, error)
+	AwaitLowWatermark(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error)
 	Producers(tp protocol.TopicPartition) ([]producerstate.Entry, error)
 }
 

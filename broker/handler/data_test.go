@@ -240,10 +240,16 @@ func TestInitProducerID_Refuses(t *testing.T) {
 func TestDeleteRecords(t *testing.T) {
 	for version := range int16(3) {
 		s := newStack(t)
-		s.replicas.deleteRecords = func(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
+		s.replicas.lowWatermark = func(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
 			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 5*time.Second {
 				t.Errorf("deadline %v", deadline)
 			}
+			if tp.Partition == 2 {
+				return offset - 2, errcode.New(errcode.KindRequestTimedOut, "a follower is slow")
+			}
+			return offset, nil
+		}
+		s.replicas.deleteRecords = func(tp protocol.TopicPartition, offset int64) (int64, error) {
 			if tp.Partition == 1 {
 				return 0, errcode.New(errcode.KindOffsetOutOfRange, "above the high watermark")
 			}
@@ -252,7 +258,7 @@ func TestDeleteRecords(t *testing.T) {
 		req := kmsg.NewPtrDeleteRecordsRequest()
 		req.Version, req.TimeoutMillis = version, 5000
 		req.Topics = []kmsg.DeleteRecordsRequestTopic{
-			{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 9}, {Partition: 1, Offset: 9}, {Partition: 3, Offset: 9}}},
+			{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 9}, {Partition: 1, Offset: 9}, {Partition: 2, Offset: 9}, {Partition: 3, Offset: 9}}},
 			{Topic: "__consumer_offsets", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 9}}},
 		}
 		resp := s.ask(req).(*kmsg.DeleteRecordsResponse)
@@ -261,6 +267,7 @@ func TestDeleteRecords(t *testing.T) {
 			{Topic: "orders", Partitions: []result{
 				{Partition: 0, LowWatermark: 9},
 				{Partition: 1, LowWatermark: -1, ErrorCode: kerr.OffsetOutOfRange.Code},
+				{Partition: 2, LowWatermark: 7, ErrorCode: kerr.RequestTimedOut.Code},
 				{Partition: 3, LowWatermark: -1, ErrorCode: kerr.UnknownTopicOrPartition.Code},
 			}},
 			{Topic: "__consumer_offsets", Partitions: []result{{Partition: 0, LowWatermark: -1, ErrorCode: kerr.InvalidTopicException.Code}}},

@@ -19,7 +19,8 @@ import (
 // Behaviour:
 //   - an offset of -1 is the high watermark; one above it, or below the log start: OFFSET_OUT_OF_RANGE
 //   - POLICY_VIOLATION unless the topic's cleanup.policy has delete; internal topics: INVALID_TOPIC_EXCEPTION
-//   - the answer is the low watermark, the log start offset of the replica that is furthest behind
+//   - the answer is the low watermark, the log start offset of the replica that is alive and furthest behind; it is given when
+//     that has reached the offset, or at the request's timeout with REQUEST_TIMED_OUT
 //   - a partition named twice: the later offset counts, as the later one runs later
 func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Request, req *kmsg.DeleteRecordsRequest) kmsg.Response {
 	ctx, cancel := context.WithTimeout(ctx, max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0))
@@ -36,28 +37,37 @@ func (d *dataHandler) serveDeleteRecords(ctx context.Context, _ *listener.Reques
 		for _, p := range req.Topics[i].Partitions {
 			out := kmsg.NewDeleteRecordsResponseTopicPartition()
 			out.Partition = p.Partition
-			low, err := d.deleteRecords(ctx, img, protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}, p.Offset)
-			out.LowWatermark, out.ErrorCode = low, errcode.Of(err)
+			deleted, err := d.deleteRecords(img, protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}, p.Offset)
+			out.LowWatermark, out.ErrorCode = deleted, errcode.Of(err)
 			t.Partitions = append(t.Partitions, out)
 		}
 		if len(t.Partitions) > 0 {
 			resp.Topics = append(resp.Topics, t)
 		}
 	}
+	for i := range resp.Topics { // the followers are on their way for all of them
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			if out := &t.Partitions[j]; out.ErrorCode == 0 {
+				low, err := d.replicas.AwaitLowWatermark(ctx, protocol.TopicPartition{Topic: t.Topic, Partition: out.Partition}, out.LowWatermark)
+				out.LowWatermark, out.ErrorCode = low, errcode.Of(err)
+			}
+		}
+	}
 	return resp
 }
 
-// deleteRecords returns -1 with an error.
-func (d *dataHandler) deleteRecords(ctx context.Context, img *image.Image, tp protocol.TopicPartition, offset int64) (int64, error) {
+// deleteRecords returns -1 with an error, else how far it has deleted.
+func (d *dataHandler) deleteRecords(img *image.Image, tp protocol.TopicPartition, offset int64) (int64, error) {
 	switch {
 	case img.Partition(tp) == nil:
 		return -1, errcode.New(errcode.KindUnknownTopicOrPartition, "delete records of %s: there is no such partition", tp)
 	case isInternal(tp.Topic):
 		return -1, errcode.New(errcode.KindInvalidTopicException, "delete records of %s: the topic is internal", tp)
 	}
-	low, err := d.replicas.DeleteRecords(ctx, tp, offset)
+	deleted, err := d.replicas.DeleteRecords(tp, offset)
 	if err != nil {
 		return -1, err
 	}
-	return low, nil
+	return deleted, nil
 }

@@ -85,7 +85,8 @@ type replicas struct {
 	await         func(o replica.ReadOptions, parts []replica.ReadPartition, deadline time.Time, done func()) replica.Wait
 	listOffset    func(replica.ListOffset) (replica.FoundOffset, error)
 	epochEnd      func(tp protocol.TopicPartition, current, requested protocol.LeaderEpoch) (replica.EpochEnd, error)
-	deleteRecords func(context.Context, protocol.TopicPartition, int64) (int64, error)
+	deleteRecords func(protocol.TopicPartition, int64) (int64, error)
+	lowWatermark  func(context.Context, protocol.TopicPartition, int64) (int64, error)
 	producers     func(protocol.TopicPartition) ([]producerstate.Entry, error)
 }
 
@@ -127,8 +128,12 @@ func (r *replicas) EndOffsetForEpoch(tp protocol.TopicPartition, current, reques
 	return r.epochEnd(tp, current, requested)
 }
 
-func (r *replicas) DeleteRecords(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
-	return r.deleteRecords(ctx, tp, offset)
+func (r *replicas) DeleteRecords(tp protocol.TopicPartition, offset int64) (int64, error) {
+	return r.deleteRecords(tp, offset)
+}
+
+func (r *replicas) AwaitLowWatermark(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
+	return r.lowWatermark(ctx, tp, offset)
 }
 
 func (r *replicas) Producers(tp protocol.TopicPartition) ([]producerstate.Entry, error) {

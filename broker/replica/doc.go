@@ -7,7 +7,8 @@
 // Life: New → Publish … → Close, which completes every wait and joins every goroutine. A partition's log is opened when
 // it is first used; Publish does no I/O.
 //
-// Goroutines: a fixed number of workers that create and delete folders; the timers of three purgatories.
+// Goroutines: a fixed number of workers that create and delete folders; the timers of four purgatories; one that keeps the in-sync
+// replicas true.
 //
 // Invariants
 //

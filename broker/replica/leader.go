@@ -84,30 +84,34 @@ func (r *role) follows(tp protocol.TopicPartition, id protocol.NodeID, current p
 
 // noteFetch notes how far a follower is, as it says by what it fetched in the leader epoch of l.
 func (m *Manager) noteFetch(p *Partition, l *local, id protocol.NodeID, s fetchState) error {
-	moved, err := p.noteFetch(m, l, id, s)
+	moved, started, err := p.noteFetch(m, l, id, s)
 	m.moved(p, moved, false)
+	if started {
+		m.deletes.Notify(p)
+	}
 	return err
 }
 
-func (p *Partition) noteFetch(m *Manager, l *local, id protocol.NodeID, s fetchState) (moved bool, err error) {
+// noteFetch reports whether the high watermark and whether the follower's log start have moved.
+func (p *Partition) noteFetch(m *Manager, l *local, id protocol.NodeID, s fetchState) (moved, started bool, err error) {
 	p.leadMu.Lock()
 	defer p.leadMu.Unlock()
 	if p.lead == nil || p.lead.role.leaderEpoch != l.leaderEpoch {
-		return false, nil // of an epoch that is over: it says nothing of this one
+		return false, false, nil // of an epoch that is over: it says nothing of this one
 	}
 	f := p.lead.follower(id)
 	if f == nil {
-		return false, nil
+		return false, false, nil
 	}
 	known, _ := m.brokers(id)
-	was := f.end
+	was := *f
 	if err := f.note(s, known); err != nil {
-		return false, err
+		return false, false, err
 	}
 	if m.controller != nil {
 		p.submitLocked(m, p.lead.expand(f, m.brokerEpoch(), l.log.HighWatermark(), l.epochStart, m.brokers))
 	}
-	return f.end != was && p.raiseLocked(m, l), nil
+	return f.end != was.end && p.raiseLocked(m, l), f.logStart != was.logStart, nil
 }
 
 // brokers implements brokers on the newest metadata.

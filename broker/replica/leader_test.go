@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -292,4 +293,52 @@ func TestLeader_WaitsForAFollowerThatIsAboutToJoin(t *testing.T) {
 	case <-time.After(soon):
 		t.Error("a fenced broker holds the high watermark back")
 	}
+}
+
+func TestDeleteRecords_WaitsForFollowers(t *testing.T) {
+	w := newWorld(t)
+	w.replicate(1, 2)
+	w.mustProduceAcked(batch("a", "b"))
+	w.follow(2, 2)
+	w.follow(3, 2)
+	q := from(tp0, 2)
+	q.CurrentLeaderEpoch, q.LogStartOffset = 0, 0
+	waited, _ := w.await(follower(2), soon, q)
+	if _, err := w.DeleteRecords(tp0, 1); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, waited) // the follower hears of it at once
+	low := make(chan int64)
+	go func() {
+		got, err := w.AwaitLowWatermark(t.Context(), tp0, 1)
+		if err != nil {
+			t.Error(err)
+		}
+		low <- got
+	}()
+	start := func(id protocol.NodeID, offset int64) {
+		q.LogStartOffset = offset
+		if res := w.read(follower(id), q); res.Err != nil || res.LogStartOffset != 1 {
+			t.Errorf("got %+v, want log start offset 1", res)
+		}
+	}
+	start(2, 1)
+	w.publish(&metadata.BrokerRegistrationChangeRecord{ID: 3, Epoch: epochOf(3), Fenced: new(true)}) // it is not waited for
+	start(2, 1)
+	w.publish(&metadata.PartitionChangeRecord{TopicID: topicID(1), ISR: nodes(1, 2)})
+	if got := <-low; got != 1 {
+		t.Errorf("got low watermark %d, want 1", got)
+	}
+
+	w.publish(&metadata.BrokerRegistrationChangeRecord{ID: 3, Epoch: epochOf(3), Fenced: new(false)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got, err := w.AwaitLowWatermark(ctx, tp0, 1)
+	wantKind(t, err, errcode.KindRequestTimedOut)
+	if got != 0 {
+		t.Errorf("got low watermark %d, want 0", got)
+	}
+	w.elect(topicID(1), 2)
+	_, err = w.AwaitLowWatermark(t.Context(), tp0, 1)
+	wantKind(t, err, errcode.KindNotLeaderForPartition)
 }

@@ -162,6 +162,16 @@ func (ld *leadership) highWatermark(was, ownEnd, logEnd int64, underMinISR bool,
 // allInSync says that every follower counts for the high watermark whatever time it is.
 func (ld *leadership) allInSync() bool { return len(ld.role.maximalISR) > len(ld.followers) }
 
+// lowWatermark is the least log start offset among the replicas that are alive.
+func (ld *leadership) lowWatermark(own int64, alive func(id protocol.NodeID) bool) int64 {
+	for i := range ld.followers {
+		if f := &ld.followers[i]; f.logStart < own && alive(f.id) {
+			own = f.logStart
+		}
+	}
+	return own
+}
+
 // proposal is a change of the in-sync replicas that the controller is asked for. It is immutable.
 type proposal struct {
 	leaderEpoch    protocol.LeaderEpoch

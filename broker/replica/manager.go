@@ -68,6 +68,7 @@ type Manager struct {
 	produces *purgatory.Purgatory[*Partition]
 	fetches  *purgatory.Purgatory[*Partition] // of consumers, for the high watermark
 	follows  *purgatory.Purgatory[*Partition] // of followers, for the log end
+	deletes  *purgatory.Purgatory[*Partition] // for the low watermark
 	work     worker
 
 	mu         sync.RWMutex // guards the fields below; not held while a log is used
@@ -82,6 +83,7 @@ func New(o Options) *Manager {
 		produces:   purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
 		fetches:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
 		follows:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
+		deletes:    purgatory.New[*Partition](purgatory.Options{Limit: o.MaxDelayed}),
 		partitions: make(map[protocol.TopicPartition]*Partition),
 		deleting:   make(map[protocol.TopicPartition]*Partition),
 	}
@@ -106,6 +108,7 @@ func (m *Manager) Close() error {
 	m.produces.Close()
 	m.fetches.Close()
 	m.follows.Close()
+	m.deletes.Close()
 	return nil
 }
 
@@ -248,6 +251,7 @@ func (m *Manager) notify(p *Partition) {
 	m.produces.Notify(p)
 	m.fetches.Notify(p)
 	m.follows.Notify(p)
+	m.deletes.Notify(p)
 }
 
 // appendedTo has those see to it that wait for what was just appended: followers at once, others when the high watermark

@@ -1,7 +1,6 @@
 package replica_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -410,18 +409,21 @@ func TestDeleteRecords(t *testing.T) {
 	for range 5 {
 		w.mustProduce(tp0, batch("x"))
 	}
-	ctx := context.Background()
-	if low, err := w.DeleteRecords(ctx, tp0, 2); err != nil || low != 2 {
-		t.Errorf("got %d and %v, want 2", low, err)
+	low := func(offset int64) (int64, error) { return w.AwaitLowWatermark(t.Context(), tp0, offset) }
+	if deleted, err := w.DeleteRecords(tp0, 2); err != nil || deleted != 2 {
+		t.Errorf("got %d and %v, want 2", deleted, err)
 	}
-	if low, err := w.DeleteRecords(ctx, tp0, 1); err != nil || low != 2 {
-		t.Errorf("below the log start: got %d and %v, want 2", low, err)
+	if deleted, err := w.DeleteRecords(tp0, 1); err != nil || deleted != 1 {
+		t.Errorf("below the log start: got %d and %v, want 1", deleted, err)
+	}
+	if got, err := low(1); err != nil || got != 2 {
+		t.Errorf("got low watermark %d and %v, want 2", got, err)
 	}
 	for _, bad := range []int64{6, -2} {
-		low, err := w.DeleteRecords(ctx, tp0, bad)
+		deleted, err := w.DeleteRecords(tp0, bad)
 		wantKind(t, err, errcode.KindOffsetOutOfRange)
-		if low != -1 {
-			t.Errorf("offset %d: got low watermark %d, want -1", bad, low)
+		if deleted != -1 {
+			t.Errorf("offset %d: got %d, want -1", bad, deleted)
 		}
 	}
 	res := w.read(consumer, from(tp0, 1))
@@ -429,12 +431,12 @@ func TestDeleteRecords(t *testing.T) {
 	if res := w.read(consumer, from(tp0, 2)); res.LogStartOffset != 2 || len(values(t, res, 2)) != 3 {
 		t.Errorf("got %+v, want three records from offset 2", res)
 	}
-	if low, err := w.DeleteRecords(ctx, tp0, replica.HighWatermark); err != nil || low != 5 {
-		t.Errorf("all: got %d and %v, want 5", low, err)
+	if deleted, err := w.DeleteRecords(tp0, replica.HighWatermark); err != nil || deleted != 5 {
+		t.Errorf("all: got %d and %v, want 5", deleted, err)
 	}
 	w.logs.config.CleanupCompact, w.logs.config.CleanupDelete = true, false
 	w.logs.Reconfigure(topic)
-	_, err := w.DeleteRecords(ctx, tp0, replica.HighWatermark)
+	_, err := w.DeleteRecords(tp0, replica.HighWatermark)
 	wantKind(t, err, errcode.KindPolicyViolation)
 }
 

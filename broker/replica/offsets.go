@@ -2,7 +2,9 @@ package replica
 
 import (
 	"context"
+	"time"
 
+	"github.com/distributedmq/dmq/broker/purgatory"
 	"github.com/distributedmq/dmq/log/producerstate"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -93,19 +95,20 @@ func (m *Manager) EndOffsetForEpoch(tp protocol.TopicPartition, current, request
 // HighWatermark asks DeleteRecords for everything that is committed.
 const HighWatermark int64 = -1
 
-// DeleteRecords moves the log start offset up to offset, or to the high watermark if it is -1, and returns the low
-// watermark: the log start offset of the replica that is furthest behind, and so far the only one.
-func (m *Manager) DeleteRecords(_ context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
+// DeleteRecords moves the log start offset up to offset, or to the high watermark if it is -1, and returns where that is.
+// AwaitLowWatermark tells when the followers have done so, too.
+func (m *Manager) DeleteRecords(tp protocol.TopicPartition, offset int64) (int64, error) {
 	p, err := m.find(tp, protocol.TopicID{})
 	if err != nil {
 		return -1, err
 	}
-	low, err := p.deleteRecords(m, offset)
+	deleted, err := p.deleteRecords(m, offset)
 	if err != nil {
 		return -1, p.explain(err)
 	}
 	m.fetches.Notify(p) // who waits below the new log start is to know
-	return low, nil
+	m.follows.Notify(p)
+	return deleted, nil
 }
 
 func (p *Partition) deleteRecords(m *Manager, offset int64) (int64, error) {
@@ -123,10 +126,74 @@ func (p *Partition) deleteRecords(m *Manager, offset int64) (int64, error) {
 	if offset < 0 || offset > at.highWatermark {
 		return -1, errcode.New(errcode.KindOffsetOutOfRange, "offset %d of %s is not below the high watermark %d", offset, p.tp, at.highWatermark)
 	}
-	if err := l.log.AdvanceLogStartOffset(offset); err != nil {
+	return offset, l.log.AdvanceLogStartOffset(offset)
+}
+
+// AwaitLowWatermark waits until the low watermark, the log start offset of the replica that is alive and furthest behind, has
+// reached an offset, and returns it. When ctx ends first that is REQUEST_TIMED_OUT, with how far it has come.
+func (m *Manager) AwaitLowWatermark(ctx context.Context, tp protocol.TopicPartition, offset int64) (int64, error) {
+	p, err := m.find(tp, protocol.TopicID{})
+	if err != nil {
 		return -1, err
 	}
-	return l.log.LogStartOffset(), nil
+	w := &delayedDelete{m: m, p: p, offset: offset, done: make(chan struct{})}
+	wait := m.deletes.Watch(w, time.Time{}, p)
+	if wait != nil {
+		defer context.AfterFunc(ctx, wait.Cancel)()
+	}
+	<-w.done
+	return w.low, w.err
+}
+
+// lowWatermark is the least log start offset among the replicas that are alive.
+func (p *Partition) lowWatermark(m *Manager) (int64, error) {
+	l, _, err := p.use(m, Unset, true)
+	if err != nil {
+		return -1, p.explain(err)
+	}
+	img := m.image.Load()
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	if p.lead == nil {
+		return -1, p.role.Load().admit(p.tp, Unset, true)
+	}
+	return p.lead.lowWatermark(l.log.LogStartOffset(), func(id protocol.NodeID) bool {
+		b := img.Brokers[id]
+		return b != nil && !b.Fenced
+	}), nil
+}
+
+// delayedDelete waits for the low watermark of one partition.
+//
+//	Case A: it has reached the offset: satisfied
+//	Case B: this broker no longer leads, or cannot read the log: that error
+//	Case C: the request's time is up, or there are too many waits: REQUEST_TIMED_OUT
+//	Case D: the broker stops: NOT_LEADER_OR_FOLLOWER
+type delayedDelete struct {
+	m      *Manager
+	p      *Partition
+	offset int64
+	done   chan struct{} // closed when low and err are final
+	low    int64
+	err    error
+}
+
+// Try implements purgatory.Operation.
+func (w *delayedDelete) Try() bool {
+	w.low, w.err = w.p.lowWatermark(w.m)
+	return w.err != nil || w.low >= w.offset
+}
+
+// Complete implements purgatory.Operation.
+func (w *delayedDelete) Complete(o purgatory.Outcome) {
+	switch o {
+	case purgatory.Satisfied:
+	case purgatory.Closed:
+		w.err = &errcode.Error{Kind: errcode.KindNotLeaderForPartition}
+	default:
+		w.err = &errcode.Error{Kind: errcode.KindRequestTimedOut}
+	}
+	close(w.done)
 }
 
 // Producers returns the producers that the partition remembers (DescribeProducers). Every replica may be asked.

@@ -183,7 +183,7 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 	}
 	waits := m.fetches
 	if o.follower() {
-		waits = m.follows
+		waits, w.starts = m.follows, w.logStarts()
 	}
 	wait := waits.Watch(w, deadline, w.partitions...)
 	if wait == nil {
@@ -198,11 +198,13 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 //	Case B: a partition was deleted or is offline
 //	Case C: the reader's offset is outside of the log, or its epoch diverges
 //	Case D: enough bytes are visible
-//	Case E: the deadline passes, the client is gone or the broker stops
+//	Case E: a follower: records were deleted, which it is to hear of
+//	Case F: the deadline passes, the client is gone or the broker stops
 type delayedRead struct {
 	options    ReadOptions
 	parts      []ReadPartition
 	partitions []*Partition
+	starts     int64 // of a follower: logStarts when the wait began
 	done       func()
 }
 
@@ -218,7 +220,17 @@ func (w *delayedRead) Try() bool {
 			return true
 		}
 	}
-	return false
+	return w.options.follower() && w.logStarts() > w.starts // Case E
+}
+
+// logStarts is the sum of the log start offsets, which grows when one does.
+func (w *delayedRead) logStarts() (sum int64) {
+	for _, p := range w.partitions {
+		if l := p.local.Load(); l != nil {
+			sum += l.log.LogStartOffset()
+		}
+	}
+	return sum
 }
 
 // Complete implements purgatory.Operation.

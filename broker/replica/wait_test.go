@@ -57,7 +57,7 @@ func TestAwaitRead_EndsWith(t *testing.T) {
 			w.start(0, soon, to(tp0, batch("b")))
 		}},
 		{name: "deleted records", min: 1 << 20, offset: 0, end: func(w *world, _ replica.Wait) {
-			if _, err := w.DeleteRecords(w.t.Context(), tp0, 1); err != nil {
+			if _, err := w.DeleteRecords(tp0, 1); err != nil {
 				w.t.Error(err)
 			}
 		}},

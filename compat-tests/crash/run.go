@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/distributedmq/dmq/compat-tests/disk"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/report"
 )
+
+const diskSize = 2 << 30
 
 // Options say how a broker is killed and how often.
 type Options struct {
@@ -30,14 +33,14 @@ func Run(ctx context.Context, o Options) *report.Report {
 	}
 	r := report.New(o.Out, name)
 	l := newLedger()
-	var d *disk
+	var d *disk.Disk
 	dataDir := filepath.Join(o.Dir, "data")
 	if o.PowerCut {
-		if !r.Check("disk", func() (err error) { d, err = newDisk(ctx, o.Dir); return err }) {
+		if !r.Check("disk", func() (err error) { d, err = disk.New(ctx, o.Dir, diskSize); return err }) {
 			return r
 		}
-		dataDir = filepath.Join(d.mount, "data")
-		defer func() { r.Check("disk taken down", d.close) }()
+		dataDir = filepath.Join(d.Mount, "data")
+		defer func() { r.Check("disk taken down", d.Close) }()
 	}
 	var b *peer.Broker
 	if !r.Check("start", func() (err error) {
@@ -93,7 +96,7 @@ func underLoad(ctx context.Context, l *ledger) error {
 }
 
 // round puts the broker under load, kills it, restarts it and checks the ledger.
-func round(ctx context.Context, b *peer.Broker, d *disk, n int, l *ledger) error {
+func round(ctx context.Context, b *peer.Broker, d *disk.Disk, n int, l *ledger) error {
 	loadCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan struct{})
@@ -101,7 +104,7 @@ func round(ctx context.Context, b *peer.Broker, d *disk, n int, l *ledger) error
 	err := underLoad(ctx, l)
 	if d != nil {
 		l.stopListening(true)
-		err = errors.Join(err, d.cut())
+		err = errors.Join(err, d.Cut())
 	}
 	err = errors.Join(err, b.Kill())
 	stop()
@@ -111,7 +114,7 @@ func round(ctx context.Context, b *peer.Broker, d *disk, n int, l *ledger) error
 		return err
 	}
 	if d != nil {
-		if err := errors.Join(d.down(ctx), d.up(ctx)); err != nil {
+		if err := errors.Join(d.Down(ctx), d.Up(ctx)); err != nil {
 			return err
 		}
 	}

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 
 	"github.com/distributedmq/dmq/compat-tests/crash"
+	"github.com/distributedmq/dmq/compat-tests/disk"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
@@ -18,22 +17,10 @@ func runKill(ctx context.Context, args []string) (int, error) { return runCrash(
 // runPowerCut cuts the power of its disk: compat powercut [-broker dmq|kafka] [-rounds N]. It needs root, or sudo without
 // a password; where it has neither, or no loop devices, it says NOT RUN and why as its last line.
 func runPowerCut(ctx context.Context, args []string) (int, error) {
-	if os.Geteuid() != 0 && exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
-		self, err := os.Executable()
-		if err != nil {
-			return 0, err
-		}
-		cmd := exec.CommandContext(ctx, "sudo", append([]string{"-n", "-E", self, "powercut"}, args...)...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		var exit *exec.ExitError
-		if err := cmd.Run(); errors.As(err, &exit) {
-			return exit.ExitCode(), nil
-		} else if err != nil {
-			return 0, err
-		}
-		return 0, nil
+	if code, done, err := asRoot(ctx, "powercut", args); done {
+		return code, err
 	}
-	if err := crash.CanCutPower(); err != nil {
+	if err := disk.Usable(); err != nil {
 		fmt.Printf("NOT RUN: power cut: %v\n", err)
 		return 0, nil
 	}

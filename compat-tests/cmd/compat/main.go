@@ -18,6 +18,7 @@
 //	compat groupdata        records of every kind of group, beside Kafka's
 //	compat bench-groups     what groups cost, on dmq and on Kafka
 //	compat kill, powercut   crashes under load
+//	compat chaos            every kind of fault, on three nodes under load
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
 package main
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "kill": runKill, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "kill": runKill, "chaos": runChaos, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

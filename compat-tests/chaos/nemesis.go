@@ -1,0 +1,349 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// nemesis does the faults of a schedule to a cluster.
+type nemesis struct {
+	c       *cluster
+	out     io.Writer
+	now     func() time.Duration
+	done    map[Fault]int
+	skipped map[Fault]string // why one cannot be done here
+}
+
+// unsupported says why a fault cannot be done here, or "".
+func (n *nemesis) unsupported(f Fault) string {
+	isolated := n.c.nodes[1].disk != nil
+	switch f {
+	case Partition, Isolate, OneWay, Loss:
+		if !isolated {
+			return "network namespaces need root, nft and ip"
+		}
+	case PowerCut, PowerCutAll, DiskFull, SlowDisk:
+		if !isolated {
+			return "disks of their own need root and loop devices"
+		}
+	}
+	return ""
+}
+
+// run does the steps. It returns early only when something is broken beyond what a fault may do.
+func (n *nemesis) run(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		if why := n.unsupported(s.Fault); why != "" {
+			n.skipped[s.Fault] = why
+			continue
+		}
+		if err := pause(ctx, s.Calm); err != nil {
+			return err
+		}
+		if err := n.step(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Fault, err)
+		}
+		n.done[s.Fault]++
+	}
+	return nil
+}
+
+func (n *nemesis) say(format string, args ...any) {
+	fmt.Fprintf(n.out, "%8.3fs %s\n", n.now().Seconds(), fmt.Sprintf(format, args...))
+}
+
+// pause lets a time pass: a calm between faults, or a fault that lasts.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (n *nemesis) step(ctx context.Context, s Step) error {
+	one := int(s.Pick%nodeCount) + 1
+	others := others(one)
+	switch s.Fault {
+	case Kill:
+		return n.kill(ctx, s, one)
+	case KillLeader:
+		return n.kill(ctx, s, n.leader(ctx, s.Pick))
+	case KillController:
+		return n.kill(ctx, s, n.controller(ctx, one))
+	case KillMajority:
+		return n.kill(ctx, s, others...)
+	case KillAll:
+		return n.kill(ctx, s, 1, 2, 3)
+	case Pause:
+		return n.pause(ctx, s, one)
+	case PauseLeader:
+		return n.pause(ctx, s, n.leader(ctx, s.Pick))
+	case Partition:
+		return n.network(ctx, s, one, bothWays(one, others, rule{cut: true}))
+	case Isolate:
+		return n.network(ctx, s, one, append(bothWays(one, others, rule{cut: true}), rule{from: anybody, to: one, cut: true}))
+	case OneWay:
+		return n.network(ctx, s, one, []rule{{from: others[0], to: one, cut: true}, {from: others[1], to: one, cut: true}})
+	case Deaf:
+		return n.network(ctx, s, one, []rule{{from: anybody, to: one, cut: true}})
+	case Loss:
+		return n.network(ctx, s, 0, everyLink(n.c.net, rule{loss: 5 + int(s.Pick>>8)%25}))
+	case Delay:
+		return n.network(ctx, s, 0, everyLink(n.c.net, rule{delay: time.Duration(20+s.Pick>>8%180) * time.Millisecond}))
+	case PowerCut:
+		return n.powerCut(ctx, s, one)
+	case PowerCutAll:
+		return n.powerCut(ctx, s, 1, 2, 3)
+	case DiskFull:
+		return n.diskFull(ctx, s, n.c.nodes[one])
+	case SlowDisk:
+		return n.slowDisk(ctx, s, n.c.nodes[one])
+	case Restart:
+		return n.restart(ctx, s)
+	case Reassign:
+		return n.reassign(ctx, s)
+	}
+	return errors.New("no such fault")
+}
+
+func others(one int) (ids []int) {
+	for id := 1; id <= nodeCount; id++ {
+		if id != one {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func bothWays(one int, others []int, r rule) (rules []rule) {
+	for _, id := range others {
+		there, back := r, r
+		there.from, there.to, back.from, back.to = one, id, id, one
+		rules = append(rules, there, back)
+	}
+	return rules
+}
+
+// everyLink has a rule on every link between nodes, or, where the network cannot tell them apart, in front of every node.
+func everyLink(net network, r rule) (rules []rule) {
+	for id := 1; id <= nodeCount; id++ {
+		r := r
+		r.from, r.to = anybody, id
+		if net.can(rule{from: 1, to: 2}) {
+			rules = append(rules, bothWays(id, others(id)[id-1:], r)...)
+		} else {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// leader is who leads one of the partitions, or just any node when nobody says so.
+func (n *nemesis) leader(ctx context.Context, pick uint32) int {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if all, err := n.c.states(ctx, loadTopics...); err == nil && len(all) > 0 {
+		if l := all[int(pick>>4)%len(all)].leader; l > 0 {
+			return int(l)
+		}
+	}
+	return int(pick%nodeCount) + 1
+}
+
+func (n *nemesis) controller(ctx context.Context, orElse int) int {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if id, err := n.c.controller(ctx); err == nil && id > 0 {
+		return id
+	}
+	return orElse
+}
+
+func (n *nemesis) kill(ctx context.Context, s Step, ids ...int) error {
+	n.say("%s: kill -9 of %v for %s", s.Fault, ids, s.Lasts.Round(time.Millisecond))
+	if err := n.c.each(ids, func(x *node) error { return x.signal(syscall.SIGKILL) }); err != nil { // all at once
+		return err
+	}
+	if err := n.c.each(ids, (*node).kill); err != nil {
+		return err
+	}
+	if err := pause(ctx, s.Lasts); err != nil {
+		return err
+	}
+	return n.back(ctx, ids)
+}
+
+// back starts nodes again and waits until they serve.
+func (n *nemesis) back(ctx context.Context, ids []int) error {
+	if err := n.c.each(ids, (*node).start); err != nil {
+		return err
+	}
+	began := time.Now()
+	err := n.c.ready(ctx, 60*time.Second, ids)
+	n.say("          %v serve again after %s", ids, time.Since(began).Round(time.Millisecond))
+	return err
+}
+
+func (n *nemesis) pause(ctx context.Context, s Step, id int) error {
+	n.say("%s: SIGSTOP of %d for %s", s.Fault, id, s.Lasts.Round(time.Millisecond))
+	x := n.c.nodes[id]
+	if err := x.freeze(ctx); err != nil {
+		return err
+	}
+	return errors.Join(pause(ctx, s.Lasts), x.thaw())
+}
+
+func (n *nemesis) network(ctx context.Context, s Step, id int, rules []rule) error {
+	n.say("%s: %s for %s", s.Fault, describe(id, rules), s.Lasts.Round(time.Millisecond))
+	if err := n.c.net.apply(ctx, rules); err != nil {
+		return err
+	}
+	return errors.Join(pause(ctx, s.Lasts), n.c.net.apply(ctx, nil))
+}
+
+func describe(id int, rules []rule) string {
+	switch r := rules[0]; {
+	case r.loss > 0:
+		return fmt.Sprintf("%d%% of the packets", r.loss)
+	case r.delay > 0:
+		return r.delay.String()
+	default:
+		return fmt.Sprintf("node %d", id)
+	}
+}
+
+// powerCut takes the power of nodes and their disks away. A machine that loses its power says nothing afterwards: so the
+// processes are frozen before their disks go.
+func (n *nemesis) powerCut(ctx context.Context, s Step, ids ...int) error {
+	n.say("%s: of %v for %s", s.Fault, ids, s.Lasts.Round(time.Millisecond))
+	if err := n.c.each(ids, func(x *node) error { return x.freeze(ctx) }); err != nil {
+		return err
+	}
+	if err := n.c.each(ids, func(x *node) error { return x.disk.Cut() }); err != nil {
+		return err
+	}
+	if err := n.c.each(ids, (*node).kill); err != nil {
+		return err
+	}
+	if err := pause(ctx, s.Lasts); err != nil {
+		return err
+	}
+	if err := n.c.each(ids, func(x *node) error { return errors.Join(x.disk.Down(ctx), x.disk.Up(ctx)) }); err != nil {
+		return err
+	}
+	return n.back(ctx, ids)
+}
+
+// diskFull leaves no room. A node may end when it cannot write; with room again it has to come back.
+func (n *nemesis) diskFull(ctx context.Context, s Step, x *node) error {
+	n.say("%s: node %d for %s", s.Fault, x.id, s.Lasts.Round(time.Millisecond))
+	undo, err := x.disk.Fill()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(pause(ctx, s.Lasts), undo()); err != nil {
+		return err
+	}
+	if !x.running() {
+		n.say("          node %d had ended", x.id)
+		return n.back(ctx, []int{x.id})
+	}
+	return nil
+}
+
+// slowDisk stalls writes for most of the time.
+func (n *nemesis) slowDisk(ctx context.Context, s Step, x *node) error {
+	n.say("%s: node %d for %s", s.Fault, x.id, s.Lasts.Round(time.Millisecond))
+	for end := time.Now().Add(s.Lasts); time.Now().Before(end); {
+		if err := x.disk.Freeze(); err != nil {
+			return err
+		}
+		err := pause(ctx, 200*time.Millisecond)
+		if err := errors.Join(err, x.disk.Thaw(), pause(ctx, 20*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart stops and starts one node after the other, each when all replicas are in sync again.
+func (n *nemesis) restart(ctx context.Context, s Step) error {
+	n.say("%s", s.Fault)
+	for i := range nodeCount {
+		x := n.c.nodes[(int(s.Pick)+i)%nodeCount+1]
+		if err := x.stop(); err != nil {
+			return err
+		}
+		if err := pause(ctx, s.Lasts/nodeCount); err != nil {
+			return err
+		}
+		if err := n.back(ctx, []int{x.id}); err != nil {
+			return err
+		}
+		if err := n.c.inSync(ctx, 60*time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reassign takes a replica of a partition away and gives it back, so that it copies everything anew.
+func (n *nemesis) reassign(ctx context.Context, s Step) error {
+	topic, partition := loadTopics[int(s.Pick)%len(loadTopics)], int32(s.Pick>>8)%loadPartitions
+	if partition < 0 {
+		partition = -partition
+	}
+	gone := int32(s.Pick>>16)%nodeCount + 1
+	n.say("%s: %s-%d leaves %d and comes back", s.Fault, topic, partition, gone)
+	var few, all []int32
+	for id := int32(1); id <= nodeCount; id++ {
+		all = append(all, (id+int32(s.Pick>>24))%nodeCount+1)
+	}
+	few = slices.DeleteFunc(slices.Clone(all), func(id int32) bool { return id == gone })
+	for _, replicas := range [][]int32{few, all} {
+		if err := n.assign(ctx, topic, partition, replicas); err != nil {
+			return err
+		}
+		if err := pause(ctx, s.Lasts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *nemesis) assign(ctx context.Context, topic string, partition int32, replicas []int32) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	var req kadm.AlterPartitionAssignmentsReq
+	req.Assign(topic, partition, replicas)
+	if err := await(ctx, "reassign", func() error {
+		resp, err := n.c.admin.AlterPartitionAssignments(ctx, req)
+		if err == nil {
+			err = resp.Error()
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	return await(ctx, fmt.Sprintf("wait until %s-%d is on %v", topic, partition, replicas), func() error {
+		all, err := n.c.states(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			if s.Partition.Partition == partition && (!slices.Equal(s.replicas, replicas) || len(s.isr) != len(replicas)) {
+				return fmt.Errorf("it has replicas %v, in sync %v", s.replicas, s.isr)
+			}
+		}
+		return nil
+	})
+}

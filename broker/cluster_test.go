@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -310,17 +312,19 @@ func TestCluster_ThreeNodesFormOneQuorum(t *testing.T) {
 	}
 	c.Await("three topics", func(img *image.Image) bool { return len(img.Topics) == 3 })
 
-	req := kmsg.NewPtrDescribeQuorumRequest()
-	rt := kmsg.NewDescribeQuorumRequestTopic()
-	rt.Topic = "__cluster_metadata"
-	rt.Partitions = []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
-	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(t.Context(), c.Client([]int{2}))
-	if err != nil {
-		t.Fatal(err)
+	q := c.DescribeQuorum(2)
+	if len(q.CurrentVoters) != 3 || len(q.Observers) != 0 || q.LeaderID < 1 {
+		t.Errorf("DescribeQuorum: %+v", q)
 	}
-	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || len(p.CurrentVoters) != 3 || p.LeaderID < 1 {
-		t.Errorf("DescribeQuorum: %+v", p)
+	directories := map[[16]byte]bool{}
+	for _, v := range q.CurrentVoters {
+		directories[v.ReplicaDirectoryID] = true
+		if v.LogEndOffset < 1 || v.LastFetchTimestamp < 1 || v.LastCaughtUpTimestamp < 1 {
+			t.Errorf("voter %+v", v)
+		}
+	}
+	if len(directories) != 3 || directories[[16]byte{}] {
+		t.Errorf("directories %v", directories)
 	}
 }
 
@@ -375,5 +379,111 @@ func TestCluster_ControllerKilled(t *testing.T) {
 		c.Start(dead)
 		c.Await("all unfenced", unfenced(1, 2, 3))
 		t.Logf("back after %v", time.Since(began))
+	}
+}
+
+// DescribeQuorum asks a node about the quorum, and waits until the directories of all its voters are known.
+func (c *testCluster) DescribeQuorum(id int) kmsg.DescribeQuorumResponseTopicPartition {
+	c.t.Helper()
+	cl := c.Client([]int{id})
+	deadline := time.Now().Add(time.Minute)
+	for {
+		req := kmsg.NewPtrDescribeQuorumRequest()
+		rt := kmsg.NewDescribeQuorumRequestTopic()
+		rt.Topic = "__cluster_metadata"
+		rt.Partitions = []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+		req.Topics = append(req.Topics, rt)
+		resp, err := req.RequestWith(c.t.Context(), cl)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		p := resp.Topics[0].Partitions[0]
+		if p.ErrorCode == 0 && !slices.ContainsFunc(p.CurrentVoters, func(v kmsg.DescribeQuorumResponseTopicPartitionReplicaState) bool {
+			return v.ReplicaDirectoryID == [16]byte{} || v.LastCaughtUpTimestamp < 1
+		}) {
+			return p
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the quorum is not complete within a minute: %+v", p)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// TestCluster_SingleNodeGrows: a node that was alone takes two in, which become voters, and gives its own vote up.
+func TestCluster_SingleNodeGrows(t *testing.T) {
+	c := newCluster(t, clusterOptions{})
+	c.opts.Set = []string{"controller.quorum.voters=", "controller.quorum.bootstrap.servers=" + c.ControllerAddr(1)}
+	c.Start(1)
+	createTopic(t, c.Client([]int{1}), "before", 1, 1)
+	c.Start(2, 3)
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	q := c.DescribeQuorum(3)
+	if len(q.CurrentVoters) != 1 || len(q.Observers) != 2 {
+		t.Fatalf("before: %+v", q)
+	}
+	directory := map[int32][16]byte{1: q.CurrentVoters[0].ReplicaDirectoryID}
+	for _, o := range q.Observers {
+		directory[o.ReplicaID] = o.ReplicaDirectoryID
+		c.addVoter(o.ReplicaID, o.ReplicaDirectoryID, 0)
+	}
+	c.addVoter(2, directory[2], kerr.DuplicateVoter.Code)
+	if q = c.DescribeQuorum(2); len(q.CurrentVoters) != 3 || len(q.Observers) != 0 {
+		t.Fatalf("grown: %+v", q)
+	}
+	c.removeVoter(1, [16]byte{9}, kerr.VoterNotFound.Code)
+	c.removeVoter(1, directory[1], 0) // the leader
+	if leader := c.Controller(); leader == 1 {
+		t.Error("node 1 leads, and has no vote")
+	}
+	if q = c.DescribeQuorum(1); len(q.CurrentVoters) != 2 || len(q.Observers) != 1 {
+		t.Errorf("without node 1: %+v", q)
+	}
+	createTopic(t, c.Client([]int{1}), "after", 1, 1)
+	c.Await("both topics", func(img *image.Image) bool { return len(img.Topics) == 2 })
+
+	to := 5 - c.Controller() // 2 and 3 vote
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	rt := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+	rt.Topic = "__cluster_metadata"
+	rp := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+	rp.Replicas = []int32{int32(to)}
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(t.Context(), c.Client([]int{1}))
+	if err != nil || resp.ErrorCode != 0 || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Fatalf("hand over: %s %v, %v", *resp.Topics[0].Partitions[0].ErrorMessage, resp.ErrorCode, err)
+	}
+	if got := c.Controller(); got != to {
+		t.Errorf("node %d leads, want %d", got, to)
+	}
+}
+
+func (c *testCluster) addVoter(id int32, directory [16]byte, want int16) {
+	c.t.Helper()
+	req := kmsg.NewPtrAddRaftVoterRequest()
+	req.VoterID, req.VoterDirectoryID, req.TimeoutMillis = id, directory, 30000
+	l := kmsg.NewAddRaftVoterRequestListener()
+	l.Name, l.Host, l.Port = "CONTROLLER", "127.0.0.1", uint16(c.ports[2*(id-1)])
+	req.Listeners = append(req.Listeners, l)
+	resp, err := req.RequestWith(c.t.Context(), c.Client(nil))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if resp.ErrorCode != want {
+		c.t.Fatalf("add voter %d: code %d, want %d: %+v", id, resp.ErrorCode, want, resp)
+	}
+}
+
+func (c *testCluster) removeVoter(id int32, directory [16]byte, want int16) {
+	c.t.Helper()
+	req := kmsg.NewPtrRemoveRaftVoterRequest()
+	req.VoterID, req.VoterDirectoryID = id, directory
+	resp, err := req.RequestWith(c.t.Context(), c.Client(nil))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if resp.ErrorCode != want {
+		c.t.Fatalf("remove voter %d: code %d, want %d: %+v", id, resp.ErrorCode, want, resp)
 	}
 }

@@ -220,9 +220,13 @@ func notDecided(resp kmsg.Response) bool {
 	return false
 }
 
+// isNotController: the quorum's own APIs say NOT_LEADER_OR_FOLLOWER, DescribeQuorum in its one partition.
 func isNotController(v reflect.Value) bool {
+	if t, ok := reflect.TypeAssert[kmsg.DescribeQuorumResponseTopic](v); ok {
+		return len(t.Partitions) > 0 && t.Partitions[0].ErrorCode == kerr.NotLeaderForPartition.Code
+	}
 	code := v.FieldByName("ErrorCode")
-	return code.IsValid() && code.Int() == int64(kerr.NotController.Code)
+	return code.IsValid() && (code.Int() == int64(kerr.NotController.Code) || code.Int() == int64(kerr.NotLeaderForPartition.Code))
 }
 
 // mayRepeat reports whether a request that failed may be sent again: nothing was decided, or deciding it again does no harm.

@@ -24,12 +24,16 @@ const groupVersion = "group.version"
 // eligibleLeaderReplicas is the feature of replicas outside the ISR that may lead (KIP-966).
 const eligibleLeaderReplicas = controller.EligibleLeaderReplicas
 
+// kraftVersion is the feature of voters that change (KIP-853).
+const kraftVersion = controller.KRaftVersion
+
 // features are the levels this node supports: only of what it serves.
 func features() map[string]image.FeatureRange {
 	return map[string]image.FeatureRange{
 		metadataVersion:        {Min: minMetadataVersion, Max: maxMetadataVersion},
 		groupVersion:           {Min: 0, Max: 1},
 		eligibleLeaderReplicas: {Min: 0, Max: 1},
+		kraftVersion:           {Min: 0, Max: 1},
 	}
 }
 

@@ -73,11 +73,16 @@ func (q *Quorum) Suspect(leader protocol.NodeID, incarnation protocol.TopicID) {
 
 // standForElection has this node ask for votes now, even of nodes that believe in a leader.
 func (q *Quorum) standForElection() {
-	q.trans.call(&hraft.TimeoutNowRequest{RPCHeader: hraft.RPCHeader{
+	q.trans.call(&hraft.TimeoutNowRequest{RPCHeader: q.rpcHeader()})
+}
+
+// rpcHeader is what raft's calls of this node begin with.
+func (q *Quorum) rpcHeader() hraft.RPCHeader {
+	return hraft.RPCHeader{
 		ProtocolVersion: hraft.ProtocolVersionMax,
 		ID:              []byte(raftID(q.o.NodeID)),
-		Addr:            []byte(q.trans.LocalAddr()),
-	}})
+		Addr:            q.trans.EncodePeer(raftID(q.o.NodeID), q.trans.LocalAddr()),
+	}
 }
 
 // stillFollows reports whether nothing has happened since this node followed the leader.

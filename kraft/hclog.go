@@ -65,11 +65,27 @@ func (l *raftLogger) Debug(msg string, args ...any) { l.log(slog.LevelDebug-1, m
 // Info implements hclog.Logger.
 func (l *raftLogger) Info(msg string, args ...any) { l.log(slog.LevelDebug, msg, args) }
 
-// Warn implements hclog.Logger.
-func (l *raftLogger) Warn(msg string, args ...any) { l.log(slog.LevelWarn, msg, args) }
+// Warn implements hclog.Logger. Most of what raft warns of is an election taking its course.
+func (l *raftLogger) Warn(msg string, args ...any) {
+	switch msg {
+	case "heartbeat timeout reached, starting election", "failed to contact quorum of nodes, stepping down", "new leader elected, stepping down":
+		l.log(slog.LevelWarn, msg, args)
+	default:
+		l.Debug(msg, args...)
+	}
+}
 
-// Error implements hclog.Logger.
-func (l *raftLogger) Error(msg string, args ...any) { l.log(slog.LevelError, msg, args) }
+// Error implements hclog.Logger. That a member does not answer is the quorum's to report, once: raft does at each attempt.
+func (l *raftLogger) Error(msg string, args ...any) {
+	switch msg {
+	case "failed to heartbeat to", "failed to appendEntries to", "failed to make requestVote RPC", "failed to make requestPreVote RPC",
+		"failed to pipeline appendEntries", "failed to start pipeline replication to", "failed to decode incoming command",
+		"failed to flush response", "failed to send snapshot to", "failed to install snapshot", "peer has newer term, stopping replication":
+		l.Debug(msg, args...)
+	default:
+		l.log(slog.LevelError, msg, args)
+	}
+}
 
 // With implements hclog.Logger.
 func (l *raftLogger) With(args ...any) hclog.Logger {

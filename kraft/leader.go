@@ -1,10 +1,12 @@
 package kraft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,18 +62,45 @@ func (q *Quorum) Transfer(ctx context.Context, to protocol.NodeID) error {
 		return nil
 	}
 	start := time.Now()
-	err := q.await(ctx, func() error {
-		if to < 0 {
-			return q.raft.LeadershipTransfer().Error()
+	ctx, cancel := context.WithTimeout(ctx, changeWithin)
+	defer cancel()
+	for {
+		heir := to
+		if heir < 0 {
+			heir = q.successor()
 		}
-		s, _ := q.server(to)
-		return q.raft.LeadershipTransferToServer(raftID(to), s.Address).Error()
-	})
-	if err != nil {
-		return fmt.Errorf("hand leadership on: %w", err)
+		s, ok := q.server(heir)
+		if !ok {
+			return errors.New("hand leadership on: there is no other voter that answers")
+		}
+		// raft gives the other voter one election timeout, which may be short for a busy machine.
+		err := q.await(ctx, func() error { return q.raft.LeadershipTransferToServer(s.ID, s.Address).Error() })
+		switch {
+		case err == nil || !q.IsLeader():
+			q.logger.Info("leadership handed on", slog.String("event", "quorum.transferred"), slog.Duration("dur", time.Since(start)))
+			return nil
+		case ctx.Err() != nil || errors.Is(err, ErrClosed):
+			return fmt.Errorf("hand leadership on: %w", err)
+		}
+		select {
+		case <-time.After(transferPause): // the attempt before may not be over
+		case <-ctx.Done():
+		}
 	}
-	q.logger.Info("leadership handed on", slog.String("event", "quorum.transferred"), slog.Duration("dur", time.Since(start)))
-	return nil
+}
+
+const transferPause = 10 * time.Millisecond
+
+// successor is the voter that is best up to date of those that answer; -1: there is none. raft's own choice would not mind
+// whether it answers.
+func (q *Quorum) successor() protocol.NodeID {
+	best := Member{ID: noNode}
+	for _, m := range q.Status().Members {
+		if m.Voter && m.ID != q.o.NodeID && time.Since(m.Contact) < q.o.Timeouts.Heartbeat && m.LastIndex > best.LastIndex {
+			best = m
+		}
+	}
+	return best.ID
 }
 
 // Address is where a member of the quorum listens, as raft's configuration has it; "" when that is not known.
@@ -113,6 +142,16 @@ type Status struct {
 	AppliedIndex int64
 	Voters       []protocol.NodeID
 	Observers    []protocol.NodeID
+	Members      []Member // voters and observers in the order of their ids
+}
+
+// Member is a member of the quorum.
+type Member struct {
+	ID          protocol.NodeID
+	Voter       bool
+	DirectoryID protocol.TopicID // zero: not known
+	Address     string           // host:port; "" not known
+	Progress                     // as this node knows it while it leads
 }
 
 // Status describes the quorum.
@@ -125,10 +164,24 @@ func (q *Quorum) Status() Status {
 		AppliedIndex: int64(q.raft.AppliedIndex()),
 	}
 	for _, server := range q.servers() {
-		if server.Suffrage == hraft.Voter {
-			s.Voters = append(s.Voters, nodeID(server.ID))
+		m := Member{ID: nodeID(server.ID), Voter: server.Suffrage == hraft.Voter, Progress: Progress{LastIndex: -1}}
+		m.DirectoryID, m.Address = raftnet.SplitServerAddress(server.Address)
+		switch {
+		case leader != q.o.NodeID:
+		case m.ID == q.o.NodeID:
+			now := time.Now()
+			m.Progress = Progress{LastIndex: s.LastIndex, Contact: now, CaughtUp: now}
+		default:
+			m.Progress = q.peers.Of(m.ID)
+		}
+		s.Members = append(s.Members, m)
+	}
+	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	for _, m := range s.Members {
+		if m.Voter {
+			s.Voters = append(s.Voters, m.ID)
 		} else {
-			s.Observers = append(s.Observers, nodeID(server.ID))
+			s.Observers = append(s.Observers, m.ID)
 		}
 	}
 	return s

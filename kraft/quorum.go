@@ -81,8 +81,11 @@ type Quorum struct {
 	fsm     *fsm.FSM
 	raft    *hraft.Raft
 	trans   *selfTransport
+	peers   *progressTransport
 	events  *broadcast
 	tending func() // ends tend and joins it
+
+	change sync.Mutex // held during a change of the voters
 
 	mu        sync.Mutex // guards the fields below
 	closing   bool
@@ -107,7 +110,8 @@ func Open(ctx context.Context, o Options) (*Quorum, error) {
 		q.o.Publishers = append(slices.Clip(o.Publishers), announcer{q})
 	}
 	q.fsm = fsm.New(q.logger, o.Fatal, q.o.Publishers...)
-	q.trans = newSelfTransport(q.transport())
+	q.peers = newProgressTransport(q.transport(), q.logger, func() uint64 { return q.raft.LastIndex() })
+	q.trans = newSelfTransport(q.peers)
 	if err := q.start(ctx); err != nil {
 		return nil, errors.Join(err, q.trans.Close(), q.closeNetwork(), o.Store.Close())
 	}
@@ -213,7 +217,14 @@ func (q *Quorum) start(ctx context.Context) (err error) {
 	}
 	q.raft.RegisterObserver(hraft.NewObserver(nil, false, func(o *hraft.Observation) bool {
 		switch o.Data.(type) {
-		case hraft.LeaderObservation, hraft.RaftState, hraft.PeerObservation:
+		case hraft.RaftState:
+			q.peers.reset()
+			q.peers.release()
+			q.events.wake()
+		case hraft.PeerObservation:
+			q.peers.release()
+			q.events.wake()
+		case hraft.LeaderObservation:
 			q.events.wake()
 		}
 		return false // there is no channel: the filter has done the work
@@ -353,6 +364,7 @@ func (q *Quorum) Close() error {
 	if q.tending != nil {
 		q.tending()
 	}
+	q.peers.stopHolding()
 	q.inflight.Wait()
 	err := q.raft.Shutdown().Error() // closes the transport
 	q.events.wake()

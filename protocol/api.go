@@ -77,6 +77,9 @@ var served = [...]API{
 	{Key: 73, Name: "AssignReplicasToDirs", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 74, Name: "ListConfigResources", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 75, Name: "DescribeTopicPartitions", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
+	{Key: 80, Name: "AddRaftVoter", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
+	{Key: 81, Name: "RemoveRaftVoter", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: both, Forwarded: true},
+	{Key: 82, Name: "UpdateRaftVoter", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 }
 
 // APIs returns the table, sorted by key.

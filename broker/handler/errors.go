@@ -124,6 +124,12 @@ func topLevelError(req kmsg.Request, code int16, msg *string) kmsg.Response {
 		r.ErrorCode, r.ErrorMessage = code, msg
 	case *kmsg.UnregisterBrokerResponse:
 		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.AddRaftVoterResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.RemoveRaftVoterResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
+	case *kmsg.UpdateRaftVoterResponse:
+		r.ErrorCode = code
 	case *kmsg.BrokerRegistrationResponse:
 		r.ErrorCode = code
 	case *kmsg.BrokerHeartbeatResponse:

@@ -130,8 +130,8 @@ type answer struct {
 
 // Handle is the one door for requests of the controller: those of decider.decision, and DescribeQuorum. What it reads of req must not change until it returns.
 func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
-		return c.describeQuorum(r, time.Now()), nil
+	if resp, ok := c.handleQuorum(ctx, req); ok {
+		return resp, nil
 	}
 	decide := c.decider.decision(req)
 	if decide == nil {

@@ -123,6 +123,9 @@ func (d *decider) updateFeature(v *view, u *kmsg.UpdateFeaturesRequestFeatureUpd
 	case level > current && u.UpgradeType != upgrade:
 		return nil, refuse("Can't downgrade to a newer version.")
 	}
+	if u.Feature == KRaftVersion && level < current {
+		return nil, refuse("Can't downgrade the version of this feature.")
+	}
 	if u.Feature == MetadataVersion && level < current {
 		if err := checkDowngrade(current, level, u.UpgradeType); err != nil {
 			return nil, err

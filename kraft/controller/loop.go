@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
@@ -304,81 +302,4 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 		}
 	}
 	return again
-}
-
-// describeQuorum answers DescribeQuorum, which needs no decision.
-func (c *Controller) describeQuorum(req *kmsg.DescribeQuorumRequest, now time.Time) kmsg.Response {
-	resp := kmsg.NewPtrDescribeQuorumResponse()
-	resp.Version = req.Version
-	resp.ErrorMessage = new("") // not null, as Kafka has it
-	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataTopic || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 0 {
-		for _, t := range req.Topics {
-			rt := kmsg.NewDescribeQuorumResponseTopic()
-			rt.Topic = t.Topic
-			for _, p := range t.Partitions {
-				rt.Partitions = append(rt.Partitions, failedQuorum(p.Partition, errcode.KindUnknownTopicOrPartition))
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp
-	}
-	rt := kmsg.NewDescribeQuorumResponseTopic()
-	rt.Topic = metadataTopic
-	if !c.o.Quorum.IsLeader() {
-		rt.Partitions = append(rt.Partitions, failedQuorum(0, errcode.KindNotLeaderForPartition))
-	} else {
-		s := c.o.Quorum.Status()
-		rt.Partitions = append(rt.Partitions, describePartition(s, now.UnixMilli()))
-		resp.Nodes = quorumNodes(c.o.Quorum.Image(), s)
-	}
-	resp.Topics = append(resp.Topics, rt)
-	return resp
-}
-
-func failedQuorum(partition int32, kind errcode.Kind) kmsg.DescribeQuorumResponseTopicPartition {
-	p := kmsg.NewDescribeQuorumResponseTopicPartition()
-	p.Partition, p.ErrorCode = partition, int16(kind)
-	p.ErrorMessage = errcode.Message(&errcode.Error{Kind: kind})
-	return p
-}
-
-// describePartition describes the quorum as its leader sees it. Kafka's offsets are of the next record.
-func describePartition(s kraft.Status, nowMillis int64) kmsg.DescribeQuorumResponseTopicPartition {
-	p := kmsg.NewDescribeQuorumResponseTopicPartition()
-	p.ErrorMessage = new("")
-	p.LeaderID = int32(s.Leader)
-	p.LeaderEpoch = int32(s.Term)
-	p.HighWatermark = s.CommitIndex + 1
-	replica := func(id protocol.NodeID) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
-		r := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-		r.ReplicaID, r.LogEndOffset, r.LastFetchTimestamp, r.LastCaughtUpTimestamp = int32(id), -1, -1, -1
-		if id == s.Leader {
-			r.LogEndOffset, r.LastFetchTimestamp, r.LastCaughtUpTimestamp = s.LastIndex+1, nowMillis, nowMillis
-		}
-		return r
-	}
-	for _, id := range s.Voters {
-		p.CurrentVoters = append(p.CurrentVoters, replica(id))
-	}
-	for _, id := range s.Observers {
-		p.Observers = append(p.Observers, replica(id))
-	}
-	return p
-}
-
-func quorumNodes(img *image.Image, s kraft.Status) []kmsg.DescribeQuorumResponseNode {
-	var nodes []kmsg.DescribeQuorumResponseNode
-	for _, id := range s.Voters {
-		n := kmsg.NewDescribeQuorumResponseNode()
-		n.NodeID = int32(id)
-		if controller := img.Controllers[id]; controller != nil {
-			for _, e := range controller.Endpoints {
-				l := kmsg.NewDescribeQuorumResponseNodeListener()
-				l.Name, l.Host, l.Port = e.Name, e.Host, e.Port
-				n.Listeners = append(n.Listeners, l)
-			}
-		}
-		nodes = append(nodes, n)
-	}
-	return nodes
 }

@@ -310,6 +310,29 @@ func (l *testLog) follow(t *testing.T, producers int, done *atomic.Bool) {
 	}
 }
 
+// A follower knows what producers have sent, so that as a leader it takes nothing twice (I4).
+func TestAppendAsFollower_KnowsProducers(t *testing.T) {
+	idempotent := func(sequence int32, values ...string) records.Batch {
+		return batchOf(t, records.BuilderOptions{HasProducer: true, ProducerID: 9, BaseSequence: sequence}, values...)
+	}
+	l := newTestLog(t, newMem(t), nil)
+	replicated := idempotent(0, "a", "b")
+	replicated.SetPartitionLeaderEpoch(3)
+	if _, err := l.AppendAsFollower(replicated, 3); err != nil {
+		t.Fatal(err)
+	}
+	info, err := l.AppendAsLeader(idempotent(0, "a", "b"), 4, commitlog.FromClient) // whose answer the old leader could not give
+	if err != nil || !info.Duplicate || info.FirstOffset != 0 || info.LastOffset != 1 {
+		t.Errorf("a retry at the next leader: %+v, %v, want the original's offsets", info, err)
+	}
+	if _, err := l.AppendAsLeader(idempotent(7, "out of order"), 4, commitlog.FromClient); errcode.KindOf(err) != errcode.KindOutOfOrderSequenceNumber {
+		t.Errorf("a gap at the next leader: %v", err)
+	}
+	if info, err := l.AppendAsLeader(idempotent(2, "c"), 4, commitlog.FromClient); err != nil || info.FirstOffset != 2 {
+		t.Errorf("the next batch: %+v, %v", info, err)
+	}
+}
+
 // Several appends are one write. What is wrong with one of them is nobody else's matter.
 func TestAppendAllAsLeader_WritesTogether(t *testing.T) {
 	var writes atomic.Int64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/distributedmq/dmq/internal/fault"
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -61,6 +62,9 @@ func (m *Manager) Follow(tp protocol.TopicIDPartition, leaderEpoch protocol.Lead
 	}
 	f := &Follower{m: m, p: p, leaderEpoch: leaderEpoch, log: l.log}
 	return f, f.do(func() error {
+		if fault.On(fault.TruncateToWatermark) {
+			return f.log.TruncateTo(f.log.HighWatermark())
+		}
 		if at := f.Position(); at.LastEpoch < 0 && at.LogEndOffset > at.LogStartOffset {
 			return errLegacyLog
 		}

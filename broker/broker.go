@@ -137,17 +137,17 @@ func (b *Broker) stopped(err error) {
 	})
 }
 
-// Addr returns the address of the first client listener, or nil unless the broker runs.
+// Addr returns the address of the first client listener, or nil unless the broker runs and has one.
 func (b *Broker) Addr() net.Addr {
-	if n := b.running.Load(); n != nil {
+	if n := b.running.Load(); n != nil && len(n.clients) > 0 {
 		return n.clients[0].Addr()
 	}
 	return nil
 }
 
-// ControllerAddr returns the address of the controller listener, or nil unless the broker runs.
+// ControllerAddr returns the address of the controller listener, or nil unless the broker runs and has one.
 func (b *Broker) ControllerAddr() net.Addr {
-	if n := b.running.Load(); n != nil {
+	if n := b.running.Load(); n != nil && n.controllerServer != nil {
 		return n.controllerServer.Addr()
 	}
 	return nil
@@ -161,6 +161,9 @@ func (b *Broker) InProcessConn() (net.Conn, error) {
 	n := b.running.Load()
 	if n == nil {
 		return nil, ErrClosed
+	}
+	if len(n.clients) == 0 {
+		return nil, errors.New("this node is no broker")
 	}
 	client, server := net.Pipe()
 	n.clients[0].ServeConn(server)

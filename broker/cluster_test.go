@@ -487,3 +487,72 @@ func (c *testCluster) removeVoter(id int32, directory [16]byte, want int16) {
 		c.t.Fatalf("remove voter %d: code %d, want %d: %+v", id, resp.ErrorCode, want, resp)
 	}
 }
+
+// TestCluster_SeparateRoles: controllers that are no brokers, and brokers that are no controllers and are found by the bootstrap
+// servers alone.
+func TestCluster_SeparateRoles(t *testing.T) {
+	c := newCluster(t, clusterOptions{Nodes: 5})
+	voters := strings.Join(strings.Split(c.Voters(), ",")[:3], ",")
+	c.opts.Node = func(id int) []string {
+		if id <= 3 {
+			return []string{"process.roles=controller", "controller.quorum.voters=" + voters, "listeners=CONTROLLER://" + c.ControllerAddr(id)}
+		}
+		return []string{
+			"process.roles=broker", "controller.quorum.voters=", "controller.quorum.bootstrap.servers=" + c.ControllerAddr(2) + "," + c.ControllerAddr(1),
+			"listeners=PLAINTEXT://" + c.Addr(id),
+		}
+	}
+	c.Start(1, 2, 3, 4, 5)
+	c.Await("both unfenced", unfenced(4, 5))
+	createTopic(t, c.Client([]int{4}), "a", 2, 2)
+	q := c.DescribeQuorum(5)
+	if len(q.CurrentVoters) != 3 || len(q.Observers) != 2 {
+		t.Errorf("quorum: %+v", q)
+	}
+	c.Kill(5)
+	c.Await("the killed broker fenced", unfenced(4))
+	c.Kill(c.Controller())
+	c.Controller()
+	createTopic(t, c.Client([]int{4}), "b", 2, 1)
+	c.Start(5)
+	c.Await("both unfenced again", unfenced(4, 5))
+	c.Stop(5)
+	c.Await("the stopped broker fenced", unfenced(4))
+}
+
+// TestCluster_EachNodeRestarts: every node in turn is killed and started again, then all three at once.
+func TestCluster_EachNodeRestarts(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	for id := 1; id <= 3; id++ {
+		c.Await("all unfenced", unfenced(1, 2, 3))
+		createTopic(t, c.Client(nil), fmt.Sprintf("before-%d", id), 1, 3)
+		c.Kill(id)
+		c.Controller()
+		c.Start(id)
+	}
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	clusterID := c.Node(1).Image().ClusterID
+	for id := 1; id <= 3; id++ {
+		c.Kill(id)
+	}
+	c.Start(1, 2, 3)
+	c.Await("all unfenced, with all topics", func(img *image.Image) bool {
+		return unfenced(1, 2, 3)(img) && len(img.Topics) == 3 && img.ClusterID == clusterID
+	})
+}
+
+// TestCluster_AllStopAtOnce: with nobody left to take over, a graceful stop ends all the same.
+func TestCluster_AllStopAtOnce(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	createTopic(t, c.Client(nil), "t", 6, 3)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for id := 1; id <= 3; id++ {
+		wg.Go(func() { c.Stop(id) })
+	}
+	wg.Wait()
+	t.Logf("stopped after %v", time.Since(began))
+	c.Start(1, 2, 3)
+	c.Await("all unfenced", unfenced(1, 2, 3))
+}

@@ -19,7 +19,7 @@ func (b *Broker) Groups() Groups { return Groups{b} }
 
 func (g Groups) node() (*node, error) {
 	n := g.b.running.Load()
-	if n == nil {
+	if n == nil || n.groups == nil {
 		return nil, errcode.New(errcode.KindCoordinatorNotAvailable, "the broker is not running")
 	}
 	return n, nil

@@ -194,12 +194,28 @@ func (l *lifecycle) run(ctx context.Context) {
 	}
 }
 
+const (
+	// goodbyeTimeout bounds one request for the controlled shutdown.
+	goodbyeTimeout = time.Second
+	// goodbyePatience is how long a stopping broker asks for a controller that does not answer: the others may be stopping too.
+	goodbyePatience = 2 * time.Second
+)
+
 // controlledShutdown asks the controller to move leaders away and waits until it agrees that the broker may stop.
 func (l *lifecycle) controlledShutdown(ctx context.Context) error {
-	for {
-		r, err := l.heartbeat(ctx, true)
+	for answered := time.Now(); ; {
+		once, cancel := context.WithTimeout(ctx, goodbyeTimeout)
+		r, err := l.heartbeat(once, true)
+		cancel()
 		if err == nil && r.ShouldShutdown {
 			return nil
+		}
+		now := time.Now()
+		if err == nil {
+			answered = now
+		}
+		if now.Sub(answered) >= goodbyePatience {
+			return fmt.Errorf("controlled shutdown of broker %d: no controller answers: %w", l.reg.nodeID, err)
 		}
 		if perr := pause(ctx, retryPause); perr != nil {
 			if err == nil {

@@ -45,23 +45,24 @@ type node struct {
 	logger  *slog.Logger
 	stopped func(error) // tells the owner that the node cannot go on
 
-	identity          raftnet.Identity // of this run of the process
-	clusterID         string           // as configured, or as the directories say; "" not known yet
-	sockets           sockets
-	gate              *listener.Gate
-	network           *raftnet.Net
-	quorum            *kraft.Quorum
-	control           *controller.Controller
-	controllerHandler lateHandler
-	controllerLink    *controllerLink // the way to the active controller
-	logs              *logdir.Manager
-	replicas          atomic.Pointer[replica.Manager]
-	groups            *group.Coordinator
-	lag               *lag.Tracker
-	handler           *handler.Handler
-	controllerServer  *listener.Server
-	clients           []*listener.Server // in the order of the configuration, never empty
-	life              *lifecycle
+	identity         raftnet.Identity // of this run of the process
+	clusterID        string           // as configured, or as the directories say; "" not known yet
+	sockets          sockets
+	gate             *listener.Gate
+	network          *raftnet.Net
+	quorum           *kraft.Quorum
+	control          *controller.Controller
+	controllerLink   *controllerLink // the way to the active controller
+	logs             *logdir.Manager
+	replicas         atomic.Pointer[replica.Manager]
+	groups           *group.Coordinator
+	lag              *lag.Tracker
+	handler          *handler.Handler
+	controllerServer *listener.Server   // nil on a node that is no controller
+	door             *listener.Server   // where other nodes reach this one: controllerServer, or that of brokers among themselves
+	doorHandler      lateHandler        // of door
+	clients          []*listener.Server // in the order of the configuration; none on a node that is no broker
+	life             *lifecycle
 
 	topics    *metrics.Topics
 	requests  *metrics.Requests
@@ -80,23 +81,28 @@ func startNode(ctx context.Context, cfg Config, props *config.Config, stopped fu
 	n := &node{cfg: cfg, props: props, stopped: stopped, topics: new(metrics.Topics), requests: metrics.NewRequests()}
 	n.logger = cfg.Logger.With(slog.Int("node", int(props.NodeID)))
 	run := context.WithoutCancel(ctx) // of what goes on after Start has returned
-	for _, step := range []func(ctx, run context.Context) error{
-		n.identify,
-		n.bind,
-		n.openQuorum,
-		n.startController,
-		n.catchUp,
-		n.openLogs,
-		n.startReplicas,
-		n.startCoordinators,
-		n.startServers,
-		n.join,
-	} {
+	for _, step := range n.steps() {
 		if err := step(ctx, run); err != nil {
 			return nil, errors.Join(err, n.close())
 		}
 	}
 	return n, nil
+}
+
+// step is a part of starting. run does not end with the start.
+type step func(ctx, run context.Context) error
+
+// steps lists what a node of these roles starts, in order. From openQuorum on it is known to other nodes.
+func (n *node) steps() []step {
+	steps := []step{n.identify, n.bind, n.openQuorum}
+	if n.props.IsController {
+		steps = append(steps, n.startController)
+	}
+	steps = append(steps, n.catchUp)
+	if n.props.IsBroker {
+		steps = append(steps, n.openLogs, n.startReplicas, n.startCoordinators, n.startServers, n.join)
+	}
+	return steps
 }
 
 // fatal is called when the metadata log or its store failed. It tells the owner, who must end the process, and never
@@ -147,13 +153,15 @@ func (n *node) bind(ctx, _ context.Context) error {
 		n.sockets.clients = append(n.sockets.clients, socket)
 		n.sockets.endpoints = append(n.sockets.endpoints, advertised(n.props.AdvertisedListeners[i], socket.Addr()))
 	}
-	l := n.props.ControllerListeners[0]
-	socket, err := n.listen(ctx, l)
+	if !n.props.IsController {
+		return nil
+	}
+	socket, err := n.listen(ctx, n.props.ControllerListeners[0])
 	if err != nil {
 		return err
 	}
 	n.sockets.controller = socket
-	n.sockets.control = []image.Endpoint{advertised(l, socket.Addr())}
+	n.sockets.control = []image.Endpoint{advertised(n.props.AdvertisedController, socket.Addr())}
 	return nil
 }
 
@@ -207,9 +215,8 @@ func (n *node) startController(_, run context.Context) error {
 		Prober:        prober{n.quorum},
 	})
 	n.network.AttachSessions(n.acceptSession)
-	n.controllerLink = n.newControllerLink(controllerConnections)
-	n.onClose(n.controllerLink.Close)
-	n.controllerHandler.set(handler.New(n.handlerDeps(n.control)))
+	n.controllerLink.local = n.control
+	n.doorHandler.set(handler.New(n.handlerDeps(n.control)))
 	n.onClose(spawn(run, func(ctx context.Context) {
 		if err := n.control.Run(ctx); err != nil && ctx.Err() == nil {
 			n.stopped(fmt.Errorf("controller: %w", err))
@@ -323,9 +330,14 @@ func (n *node) startServers(_, _ context.Context) error {
 	deps.Groups = n.groups
 	n.handler = handler.New(deps)
 	for _, l := range n.props.Listeners {
-		s := n.newServer(l, protocol.ScopeBroker, n.handler)
+		s := n.door // it is open already
+		if n.isDoor(l) {
+			n.doorHandler.set(n.handler)
+		} else {
+			s = n.newServer(l, protocol.ScopeBroker, n.handler)
+			n.onClose(s.Close)
+		}
 		n.clients = append(n.clients, s)
-		n.onClose(s.Close)
 	}
 	n.quorum.Subscribe(n)
 	return nil
@@ -356,7 +368,7 @@ func (n *node) handlerDeps(c handler.Controller) handler.Deps {
 func (n *node) newServer(l config.Listener, scope protocol.Scope, h listener.Handler) *listener.Server {
 	limit, perIP, overrides := connectionLimits(n.props, l.Name)
 	var takeover func(context.Context, net.Conn)
-	if scope == protocol.ScopeController {
+	if n.isDoor(l) {
 		takeover = n.network.Serve
 	}
 	return listener.New(listener.Options{
@@ -436,7 +448,9 @@ func (n *node) join(ctx, run context.Context) error {
 	n.stopBeats = spawn(run, n.life.run)
 	n.onClose(n.stopBeats)
 	for i, s := range n.clients {
-		s.Serve(n.sockets.clients[i])
+		if s != n.door {
+			s.Serve(n.sockets.clients[i])
+		}
 	}
 	return nil
 }
@@ -456,11 +470,28 @@ func (n *node) directories(which func(logdir.DirInfo) bool) []protocol.TopicID {
 func (n *node) shutdown(ctx context.Context) error {
 	start := time.Now()
 	n.logger.Info("shutting down", slog.String("event", "node.stop"))
+	var errs []error
+	if n.props.IsBroker {
+		errs = n.leave(ctx)
+	}
+	if err := n.handOn(ctx); err != nil {
+		n.logger.Warn("leadership of the quorum was not handed on; the others hold an election", slog.Any("err", err))
+	}
+	n.clean = true
+	err := errors.Join(append(errs, n.close())...)
+	n.logger.Info("stopped", slog.String("event", "node.stopped"), slog.Duration("dur", time.Since(start)), slog.Bool("clean", err == nil))
+	return err
+}
+
+// leave has the controller move the broker's leaders away and answers the clients that are left.
+func (n *node) leave(ctx context.Context) []error {
 	// From here on the only heartbeats are those that ask to stop: an ordinary one would say that the broker stays.
 	errs := []error{n.stopBeats()}
 	if n.props.ControlledShutdown {
 		bounded, cancel := context.WithTimeout(ctx, n.props.ShutdownTimeout/2)
-		errs = append(errs, n.life.controlledShutdown(bounded))
+		if err := n.life.controlledShutdown(bounded); err != nil {
+			n.logger.Warn("leaders were not moved away before the stop", slog.String("event", "node.stop.leaders"), slog.Any("err", err))
+		}
 		cancel()
 	}
 	errs = append(errs, n.goodbye())
@@ -471,21 +502,15 @@ func (n *node) shutdown(ctx context.Context) error {
 		draining.Go(func() { drained[i] = s.Shutdown(ctx) })
 	}
 	draining.Wait()
-	if err := n.handOn(ctx); err != nil {
-		n.logger.Warn("leadership of the quorum was not handed on; the others hold an election", slog.Any("err", err))
-	}
-	n.clean = true
-	err := errors.Join(append(append(errs, drained...), n.close())...)
-	n.logger.Info("stopped", slog.String("event", "node.stopped"), slog.Duration("dur", time.Since(start)), slog.Bool("clean", err == nil))
-	return err
+	return append(errs, drained...)
 }
 
 // close undoes every step that was made, the latest first. Before that it closes the door at which other nodes ask whether this
 // process lives: from then on it is dead to them, as after a crash.
 func (n *node) close() error {
 	var errs []error
-	if n.controllerServer != nil {
-		errs = append(errs, n.controllerServer.Close())
+	if n.door != nil {
+		errs = append(errs, n.door.Close())
 	}
 	for _, undo := range slices.Backward(n.cleanup) {
 		errs = append(errs, undo())

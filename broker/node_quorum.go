@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/handler"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/kraft"
+	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/log/checkpoint"
 	"github.com/distributedmq/dmq/log/logdir"
@@ -52,11 +55,13 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 	}
 	n.identity.DirectoryID, n.identity.Address = directory, n.quorumAddress()
 	n.network = raftnet.New(raftnet.Options{Self: n.identity, Dial: n.cfg.Dial, Logger: n.logger})
-	n.serveControllers()
+	n.openDoor()
 	n.quorum, err = kraft.Open(ctx, n.quorumOptions(store))
 	if err != nil {
 		return fmt.Errorf("start the metadata quorum: %w", err)
 	}
+	n.controllerLink = n.newControllerLink(controllerConnections)
+	n.onClose(n.controllerLink.Close)
 	n.handOn = func(ctx context.Context) error { return n.quorum.Transfer(ctx, -1) }
 	n.onClose(func() error {
 		if n.dead.Load() { // the store's goroutine stands still in fatal, so nothing below can be joined
@@ -118,17 +123,47 @@ func (n *node) quorumAddress() string {
 			return v.Addr()
 		}
 	}
-	e := n.sockets.control[0]
+	if n.props.IsController {
+		return endpointAddress(n.sockets.control[0])
+	}
+	for i, l := range n.props.Listeners {
+		if n.isDoor(l) {
+			return endpointAddress(n.sockets.endpoints[i])
+		}
+	}
+	return ""
+}
+
+func endpointAddress(e image.Endpoint) string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
-// serveControllers opens the controller listener.
-func (n *node) serveControllers() {
+// isDoor reports whether other nodes reach this one on a listener: a controller's, or that of brokers among themselves.
+func (n *node) isDoor(l config.Listener) bool {
+	if n.props.IsController {
+		return l.Name == n.props.ControllerListeners[0].Name
+	}
+	return l.Name == n.props.InterBrokerListener
+}
+
+// openDoor begins to answer other nodes. Kafka's requests wait until their handler exists.
+func (n *node) openDoor() {
 	n.gate = listener.NewGate(0)
-	n.controllerHandler.ready = make(chan struct{})
-	n.controllerServer = n.newServer(n.props.ControllerListeners[0], protocol.ScopeController, &n.controllerHandler)
-	n.onClose(n.controllerServer.Close)
-	n.controllerServer.Serve(n.sockets.controller)
+	n.doorHandler.ready = make(chan struct{})
+	if n.props.IsController {
+		n.controllerServer = n.newServer(n.props.ControllerListeners[0], protocol.ScopeController, &n.doorHandler)
+		n.door = n.controllerServer
+		n.onClose(n.door.Close)
+		n.door.Serve(n.sockets.controller)
+		return
+	}
+	for i, l := range n.props.Listeners {
+		if n.isDoor(l) {
+			n.door = n.newServer(l, protocol.ScopeBroker, &n.doorHandler)
+			n.onClose(n.door.Close)
+			n.door.Serve(n.sockets.clients[i])
+		}
+	}
 }
 
 // controllerConnections is how many requests may be on their way to the controller at a time before they share connections:
@@ -168,10 +203,10 @@ func (n *node) catchUp(ctx, _ context.Context) error {
 // lateHandler holds requests back until the handler that they are for exists.
 type lateHandler struct {
 	ready   chan struct{} // closed by set
-	handler listener.Handler
+	handler *handler.Handler
 }
 
-func (l *lateHandler) set(h listener.Handler) {
+func (l *lateHandler) set(h *handler.Handler) {
 	l.handler = h
 	close(l.ready)
 }
@@ -184,4 +219,19 @@ func (l *lateHandler) Serve(ctx context.Context, r *listener.Request) listener.R
 	case <-ctx.Done():
 		return listener.Close{Err: context.Cause(ctx)}
 	}
+}
+
+// Gathers implements listener.Gatherer.
+func (l *lateHandler) Gathers(r *listener.Request) bool {
+	select {
+	case <-l.ready:
+		return l.handler.Gathers(r)
+	default:
+		return false
+	}
+}
+
+// ServeAll implements listener.Gatherer.
+func (l *lateHandler) ServeAll(ctx context.Context, rs []*listener.Request, out []listener.Response) {
+	l.handler.ServeAll(ctx, rs, out)
 }

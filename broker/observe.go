@@ -39,17 +39,19 @@ func (b *Broker) Checks() []Check {
 			return f(n)
 		}}
 	}
-	return []Check{
+	checks := []Check{
 		check("quorum", func(n *node) error {
 			if _, _, ok := n.quorum.Leader(); !ok {
 				return errNoLeader
 			}
 			return nil
 		}),
-		check("broker", (*node).unfenced),
-		check("disk", (*node).disksOnline),
 		check("listeners", func(*node) error { return nil }),
 	}
+	if b.props.IsBroker {
+		checks = append(checks, check("broker", (*node).unfenced), check("disk", (*node).disksOnline))
+	}
+	return checks
 }
 
 func (n *node) unfenced() error {
@@ -132,22 +134,31 @@ func build(version string) metrics.Build {
 }
 
 func (n *node) sources(s *metrics.Sources) {
-	replicas := n.replicas.Load()
 	s.Topics, s.Requests = n.topics, n.requests
+	s.Cluster, s.Quorum, s.Listeners = n.clusterStats, n.quorumStats, n.listenerStats
+	if n.props.IsBroker {
+		n.brokerSources(s)
+	}
+}
+
+func (n *node) listenerStats() map[string]listener.Stats {
+	all := make(map[string]listener.Stats)
+	if n.controllerServer != nil {
+		all[n.props.ControllerListeners[0].Name] = n.controllerServer.Stats()
+	}
+	for i, l := range n.props.Listeners {
+		all[l.Name] = n.clients[i].Stats()
+	}
+	return all
+}
+
+func (n *node) brokerSources(s *metrics.Sources) {
+	replicas := n.replicas.Load()
 	s.Replicas = func() metrics.ReplicaStats { return replicaStats(replicas.Stats()) }
 	s.Partitions = func(each func(metrics.PartitionStats)) {
 		replicas.Each(func(p replica.LeaderStats) { each(n.partitionStats(p)) })
 	}
 	s.Groups, s.GroupCounters, s.Coordinator = n.groupStats, n.groups.Counters(), n.coordinatorStats
-	s.Cluster = n.clusterStats
-	s.Quorum = n.quorumStats
-	s.Listeners = func() map[string]listener.Stats {
-		all := map[string]listener.Stats{n.props.ControllerListeners[0].Name: n.controllerServer.Stats()}
-		for i, l := range n.props.Listeners {
-			all[l.Name] = n.clients[i].Stats()
-		}
-		return all
-	}
 	s.Cleaner = n.logs.CleanerStats
 	s.Disks = func() []metrics.Disk {
 		var out []metrics.Disk

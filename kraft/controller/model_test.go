@@ -205,8 +205,16 @@ func (m *model) step() {
 		m.beat(b, false)
 	case n < 75:
 		m.alterISRs(b)
-	case n < 79:
+	case n < 78:
 		m.crash(b)
+	case n < 80: // back before anybody has missed it
+		m.crash(b)
+		m.start(b)
+		m.apply(b)
+		m.beat(b, false)
+		leader := m.any()
+		m.apply(leader)
+		m.alterISRs(leader)
 	case n < 84 && !b.alive:
 		m.start(b)
 	case n < 87:

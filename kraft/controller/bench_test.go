@@ -3,16 +3,23 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/kraft/controller"
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/kraft/raftstore"
+	"github.com/distributedmq/dmq/protocol"
 )
 
 // BenchmarkCreateTopic creates topics of three partitions, one a request, on a quorum of one on disk.
 func BenchmarkCreateTopic(b *testing.B) {
-	for _, existing := range []int{0, 10_000} {
+	for _, existing := range []int{0, 10_000, 100_000} {
 		for _, clients := range []int{1, 16} {
 			b.Run(fmt.Sprintf("topics=%d/clients=%d", existing, clients), func(b *testing.B) {
 				store, err := raftstore.Open(raftstore.Options{Dir: b.TempDir(), Logger: logger(), Fatal: func(err error) { panic(err) }})
@@ -52,4 +59,85 @@ func BenchmarkCreateTopic(b *testing.B) {
 			})
 		}
 	}
+}
+
+// big is a cluster of brokers with many topics of one partition and three replicas, and nothing under it.
+func big(tb testing.TB, brokers, topics int) *controller.Script {
+	tb.Helper()
+	s := controller.NewScript(controller.Options{
+		NodeID: 1, Schema: schema{}, Logger: logger(),
+		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
+	}, "cluster")
+	level := &metadata.FeatureLevelRecord{Name: "eligible.leader.replicas.version", Level: 1}
+	records := []metadata.Record{level}
+	for id := range brokers {
+		records = append(records, &metadata.RegisterBrokerRecord{
+			ID: protocol.NodeID(id), IncarnationID: protocol.TopicID{1}, LogDirs: []protocol.TopicID{{1, byte(id)}},
+		})
+	}
+	for i := range topics {
+		name := fmt.Sprintf("topic-%d", i)
+		topic := protocol.TopicID{2, byte(i >> 16), byte(i >> 8), byte(i)}
+		p := metadata.PartitionState{}
+		for r := range 3 {
+			id := protocol.NodeID((i + r) % brokers)
+			p.Replicas = append(p.Replicas, id)
+			p.Directories = append(p.Directories, protocol.TopicID{1, byte(id)})
+		}
+		p.ISR, p.Leader = p.Replicas, p.Replicas[0]
+		records = append(records, &metadata.TopicRecord{Name: name, ID: topic}, &metadata.PartitionRecord{TopicID: topic, PartitionState: p})
+	}
+	check(tb, s.Apply(records))
+	return s
+}
+
+// BenchmarkFence decides, and then applies, what becomes of 100,000 partitions when one of the brokers goes.
+func BenchmarkFence(b *testing.B) {
+	for _, brokers := range []int{3, 100} {
+		s := big(b, brokers, 100_000)
+		b.Run(fmt.Sprintf("brokers=%d/decide", brokers), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if n := len(s.DecideLost(1)); n < 100_000*3/brokers {
+					b.Fatal(n)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("brokers=%d/apply", brokers), func(b *testing.B) {
+			records := s.DecideLost(1)
+			for b.Loop() {
+				builder := image.NewBuilder(s.Image())
+				check(b, builder.Apply(1<<40, &metadata.Command{Records: records}))
+			}
+		})
+		b.Run(fmt.Sprintf("brokers=%d/view", brokers), func(b *testing.B) {
+			for b.Loop() {
+				s.NewView()
+			}
+		})
+	}
+}
+
+// BenchmarkHeartbeat has many brokers send heartbeats that change nothing.
+func BenchmarkHeartbeat(b *testing.B) {
+	l := startLive(b, raftstore.NewDisk(), nil)
+	defer func() { check(b, l.stop()) }()
+	const brokers = 100
+	var epochs [brokers]int64
+	for id := range brokers {
+		epochs[id] = l.register(b, int32(id), 1)
+	}
+	version := l.quorum.Image().Version
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for id := 0; pb.Next(); id = (id + 1) % brokers {
+			hb := kmsg.NewPtrBrokerHeartbeatRequest()
+			hb.BrokerID, hb.BrokerEpoch, hb.CurrentMetadataOffset = int32(id), epochs[id], version
+			if _, err := l.Handle(context.Background(), hb); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "heartbeats/s")
 }

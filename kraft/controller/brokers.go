@@ -237,6 +237,9 @@ func (d *decider) nextState(v *view, b *image.Broker, req *kmsg.BrokerHeartbeatR
 // restarted makes the records for what a broker's incarnation before led and was in sync with. One that did not stop cleanly
 // is in no ISR and no ELR from here on (I10), and neither is a replica whose directory did not come back.
 func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean bool) []metadata.Record {
+	if v.holders[r.ID] == 0 {
+		return nil
+	}
 	lost := func(p *image.Partition) bool { return !hasDir(r.LogDirs, directory(p, r.ID)) }
 	in := func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) || slices.Contains(p.ELR, r.ID) }
 	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool {

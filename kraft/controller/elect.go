@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -61,19 +63,28 @@ func (d *decider) follow(v *view, t *image.Topic, p *image.Partition, e event) *
 	return x.record()
 }
 
-// affected makes the records that take every partition it concerns through an event.
+// affected makes the records that take every partition it concerns through an event, in the order of their topics' names.
 func (d *decider) affected(v *view, e event, concerns func(*image.Partition) bool) []metadata.Record {
-	var records []metadata.Record
-	for _, t := range v.sortedTopics() {
+	type place struct {
+		topic *image.Topic
+		index int
+	}
+	var places []place
+	for _, t := range v.img.Topics {
 		for i := range t.Partitions {
-			p := &t.Partitions[i]
-			if !concerns(p) {
-				continue
+			if concerns(&t.Partitions[i]) {
+				places = append(places, place{t, i})
 			}
-			if r := d.follow(v, t, p, e); r != nil {
-				r.TopicID, r.Partition = t.ID, int32(i)
-				records = append(records, r)
-			}
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(strings.Compare(a.topic.Name, b.topic.Name), cmp.Compare(a.index, b.index))
+	})
+	records := make([]metadata.Record, 0, len(places))
+	for _, at := range places {
+		if r := d.follow(v, at.topic, &at.topic.Partitions[at.index], e); r != nil {
+			r.TopicID, r.Partition = at.topic.ID, int32(at.index)
+			records = append(records, r)
 		}
 	}
 	return records
@@ -81,11 +92,17 @@ func (d *decider) affected(v *view, e event, concerns func(*image.Partition) boo
 
 // without makes the records that take a broker out of every ISR and leadership.
 func (d *decider) without(v *view, id protocol.NodeID) []metadata.Record {
+	if v.holders[id] == 0 {
+		return nil
+	}
 	return d.affected(v, left(id), func(p *image.Partition) bool { return slices.Contains(p.ISR, id) })
 }
 
 // with makes the records that give leaderless partitions a leader now that a broker is active.
 func (d *decider) with(v *view, id protocol.NodeID) []metadata.Record {
+	if v.leaders[image.NoLeader] == 0 {
+		return nil
+	}
 	return d.affected(v, joined(id), func(p *image.Partition) bool { return p.Leader == image.NoLeader })
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -55,20 +56,18 @@ func (s *Script) Apply(records []metadata.Record) error {
 	img, _ := s.builder.Build()
 	s.view.img = img
 	if fresh := newView(img); !equalViews(fresh, s.view) {
-		return fmt.Errorf("the view's indexes %v %v, computed anew %v %v", s.view.leaders, s.view.collides, fresh.leaders, fresh.collides)
+		return fmt.Errorf("the view's indexes %+v, computed anew %+v", *s.view, *fresh)
 	}
 	return nil
 }
 
 func equalViews(a, b *view) bool {
 	for _, v := range []*view{a, b} {
-		for id, n := range v.leaders {
-			if n == 0 {
-				delete(v.leaders, id)
-			}
+		for _, counts := range []map[protocol.NodeID]int{v.leaders, v.holders} {
+			maps.DeleteFunc(counts, func(_ protocol.NodeID, n int) bool { return n == 0 })
 		}
 	}
-	return fmt.Sprint(a.leaders) == fmt.Sprint(b.leaders) && fmt.Sprint(a.collides) == fmt.Sprint(b.collides)
+	return maps.Equal(a.leaders, b.leaders) && maps.Equal(a.holders, b.holders) && fmt.Sprint(a.collides) == fmt.Sprint(b.collides)
 }
 
 // Request decides a request and commits the outcome.
@@ -118,3 +117,11 @@ func (s *Script) Lost(id protocol.NodeID, incarnation protocol.TopicID) ([]metad
 	_, records, err := s.commit(s.decider.fenceLost(s.view, id, incarnation), nil)
 	return records, err
 }
+
+// DecideLost decides as Lost does and commits nothing.
+func (s *Script) DecideLost(id protocol.NodeID) []metadata.Record {
+	return s.decider.fenceLost(s.view, id, s.view.img.Brokers[id].IncarnationID).records
+}
+
+// NewView computes the indexes that a new controller needs.
+func (s *Script) NewView() { newView(s.view.img) }

@@ -12,23 +12,38 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// view is what decisions are taken on: the expected image, and two indexes over it that would be slow to compute for each
-// request.
+// view is what decisions are taken on: the expected image, and indexes over it that would be slow to compute for each
+// request. Counts are enough to leave out most searches through all partitions; one that finds something is worth its time.
 type view struct {
 	img      *image.Image
-	leaders  map[protocol.NodeID]int        // partitions that each broker leads
+	leaders  map[protocol.NodeID]int        // partitions that each broker leads; of image.NoLeader: that nobody leads
+	holders  map[protocol.NodeID]int        // partitions that have each broker in their ISR or ELR
 	collides map[string]map[string]struct{} // names with '.' or '_', by the name with every '.' made '_'
 }
 
 func newView(img *image.Image) *view {
-	v := &view{img: img, leaders: make(map[protocol.NodeID]int), collides: make(map[string]map[string]struct{})}
+	v := &view{
+		img: img, leaders: make(map[protocol.NodeID]int), holders: make(map[protocol.NodeID]int),
+		collides: make(map[string]map[string]struct{}),
+	}
 	for name, t := range img.Topics {
 		v.nameAdded(name)
 		for i := range t.Partitions {
-			v.leaders[t.Partitions[i].Leader]++
+			v.count(&t.Partitions[i], 1)
 		}
 	}
 	return v
+}
+
+// count adds a partition to the counts, or takes it off them.
+func (v *view) count(p *image.Partition, by int) {
+	v.leaders[p.Leader] += by
+	for _, id := range p.ISR {
+		v.holders[id] += by
+	}
+	for _, id := range p.ELR {
+		v.holders[id] += by
+	}
 }
 
 func collisionKey(name string) (string, bool) {
@@ -66,6 +81,7 @@ func (v *view) colliding(name string) (string, bool) {
 
 // expect brings the indexes forward by records that v.img does not have yet.
 func (v *view) expect(records []metadata.Record) {
+	var o overlay
 	for _, r := range records {
 		switch r := r.(type) {
 		case *metadata.TopicRecord:
@@ -74,15 +90,14 @@ func (v *view) expect(records []metadata.Record) {
 			t := v.img.TopicByID(r.ID)
 			v.nameRemoved(t.Name)
 			for i := range t.Partitions {
-				v.leaders[t.Partitions[i].Leader]--
+				v.count(&t.Partitions[i], -1)
 			}
 		case *metadata.PartitionRecord:
-			v.leaders[r.Leader]++
+			v.count(&r.PartitionState, 1)
 		case *metadata.PartitionChangeRecord:
-			if r.Leader != nil {
-				v.leaders[v.img.TopicByID(r.TopicID).Partitions[r.Partition].Leader]--
-				v.leaders[*r.Leader]++
-			}
+			t := v.img.TopicByID(r.TopicID)
+			v.count(o.partition(t, r.Partition), -1)
+			v.count(o.change(t, r.Partition, r), 1)
 		}
 	}
 }

@@ -19,14 +19,21 @@ import (
 type controller struct {
 	asked  chan *kmsg.AlterPartitionRequest
 	answer chan func(*kmsg.AlterPartitionRequest) (kmsg.Response, error)
+	other  func(kmsg.Request) (kmsg.Response, error) // of other requests
 }
 
 func newController() *controller {
-	return &controller{asked: make(chan *kmsg.AlterPartitionRequest), answer: make(chan func(*kmsg.AlterPartitionRequest) (kmsg.Response, error))}
+	return &controller{
+		asked: make(chan *kmsg.AlterPartitionRequest), answer: make(chan func(*kmsg.AlterPartitionRequest) (kmsg.Response, error)),
+		other: func(req kmsg.Request) (kmsg.Response, error) { return req.ResponseKind(), nil },
+	}
 }
 
 func (c *controller) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	q := req.(*kmsg.AlterPartitionRequest)
+	q, ok := req.(*kmsg.AlterPartitionRequest)
+	if !ok {
+		return c.other(req)
+	}
 	select {
 	case c.asked <- q:
 	case <-ctx.Done():

@@ -8,7 +8,7 @@
 // it is first used; Publish does no I/O.
 //
 // Goroutines: a fixed number of workers that create and delete folders; the timers of four purgatories; one that keeps the in-sync
-// replicas true.
+// replicas true and one that tells the controller where replicas lie.
 //
 // Invariants
 //

@@ -245,6 +245,8 @@ type memLogs struct {
 
 const dir = "/data"
 
+var dirID = protocol.TopicID{1: 7}
+
 func newMemLogs(t *testing.T) *memLogs {
 	t.Helper()
 	l := &memLogs{
@@ -385,6 +387,8 @@ func (l *memLogs) Reconfigure(string) {
 		plog.SetConfig(l.config)
 	}
 }
+
+func (l *memLogs) Dirs() []logdir.DirInfo { return []logdir.DirInfo{{Path: dir, ID: dirID}} }
 
 func (l *memLogs) created() int {
 	l.mu.Lock()

@@ -24,6 +24,7 @@ type Logs interface {
 	Quarantine(tp protocol.TopicPartition, reason string) (string, error)
 	Partitions(ctx context.Context) ([]logdir.Info, error)
 	Reconfigure(topic string)
+	Dirs() []logdir.DirInfo
 }
 
 // Options configure a Manager. NodeID, Logs and Logger are required.
@@ -60,7 +61,9 @@ type Manager struct {
 	controller  Controller // nil: none
 	brokerEpoch func() protocol.BrokerEpoch
 	alters      alterer
-	stop        func() // ends keepInSync and joins it
+	assigns     assigner
+	dirIDs      func() map[string]protocol.TopicID
+	stops       []func() // end what asks the controller, and join it
 
 	shrinks, expands, failedAlters atomic.Int64
 
@@ -92,9 +95,10 @@ func New(o Options) *Manager {
 	}
 	m.image.Store(image.Empty())
 	m.rackAware = o.RackAware
-	m.controller, m.brokerEpoch, m.alters, m.stop = o.Controller, o.BrokerEpoch, newAlterer(), func() {}
+	m.controller, m.brokerEpoch, m.alters, m.assigns = o.Controller, o.BrokerEpoch, newAlterer(), newAssigner()
+	m.dirIDs = sync.OnceValue(func() map[string]protocol.TopicID { return directoryIDs(m.logs) })
 	if m.controller != nil {
-		m.stop = spawn(m.keepInSync)
+		m.stops = []func(){spawn(m.keepInSync), spawn(m.tellDirectories)}
 	}
 	m.work.start(cmp.Or(o.Workers, 4))
 	return m
@@ -103,7 +107,9 @@ func New(o Options) *Manager {
 // Close completes every wait and joins the workers, after they have deleted what is to be deleted: a folder that is left
 // would be a stray at the next start. It leaves the logs to their owner.
 func (m *Manager) Close() error {
-	m.stop()
+	for _, stop := range m.stops {
+		stop()
+	}
 	m.work.close()
 	m.produces.Close()
 	m.fetches.Close()

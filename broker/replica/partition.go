@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -81,12 +82,17 @@ func (p *Partition) use(m *Manager, current protocol.LeaderEpoch, onlyLeader boo
 // open opens the log, if it is not, and begins the leader epoch of the role in it.
 func (p *Partition) open(m *Manager) (*local, error) {
 	p.mu.Lock()
+	was := p.local.Load()
 	l, err := p.openLocked(m)
 	p.mu.Unlock()
-	if err == nil {
-		m.advance(p, false)
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	if was == nil {
+		m.lies(p, filepath.Dir(l.log.Dir()))
+	}
+	m.advance(p, false)
+	return l, nil
 }
 
 func (p *Partition) openLocked(m *Manager) (*local, error) {

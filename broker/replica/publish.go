@@ -151,6 +151,8 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 				slog.String("topic", info.TopicPartition.Topic), slog.Int("partition", int(info.TopicPartition.Partition)),
 				slog.String("reason", why), slog.String("dir", moved))
 			there[info.TopicPartition] = false
+		} else if p, err := m.find(info.TopicPartition, protocol.TopicID{}); err == nil {
+			m.lies(p, info.Dir)
 		}
 	}
 	for _, p := range m.hosted() {

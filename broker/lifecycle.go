@@ -44,6 +44,7 @@ type lifecycle struct {
 	interval time.Duration
 	applied  func() int64 // the metadata position this broker has applied
 	offline  func() []protocol.TopicID
+	cordoned func() []protocol.TopicID
 	logger   *slog.Logger
 
 	epoch     atomic.Int64 // of the present registration; -1 before the first
@@ -163,6 +164,10 @@ func (l *lifecycle) heartbeat(ctx context.Context, wantShutdown bool) (*kmsg.Bro
 	req.BrokerEpoch = l.epoch.Load()
 	req.CurrentMetadataOffset = l.applied()
 	req.WantShutdown = wantShutdown
+	req.CordonedLogDirs = [][16]byte{} // empty, which says that there are none
+	for _, d := range l.cordoned() {
+		req.CordonedLogDirs = append(req.CordonedLogDirs, d)
+	}
 	for _, d := range l.offline() {
 		req.OfflineLogDirs = append(req.OfflineLogDirs, d)
 	}

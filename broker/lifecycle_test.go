@@ -72,10 +72,12 @@ func (f *fakeController) log() string {
 	return f.asked.String()
 }
 
+func none() []protocol.TopicID { return nil }
+
 func newLifecycle(f *fakeController) *lifecycle {
 	return &lifecycle{
 		reg: registration{nodeID: 1, previous: -1}, link: f, interval: 2 * time.Second,
-		applied: func() int64 { return 0 }, offline: func() []protocol.TopicID { return nil }, logger: slog.New(slog.DiscardHandler),
+		applied: func() int64 { return 0 }, offline: none, cordoned: none, logger: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -247,6 +247,7 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 		return err
 	}
 	n.logs = logs
+	logs.Cordon(n.props.WithDynamic(n.dynamic(n.quorum.Image())).CordonedLogDirs)
 	n.onClose(func() error {
 		if n.clean {
 			return logs.Close(true, n.life.brokerEpoch())
@@ -402,6 +403,7 @@ func (n *node) newLifecycle() *lifecycle {
 		interval: n.props.BrokerHeartbeatInterval,
 		applied:  func() int64 { return n.quorum.Image().Version },
 		offline:  func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Offline }) },
+		cordoned: func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Cordoned }) },
 		logger:   n.logger.With(slog.String("component", "lifecycle")),
 	}
 }
@@ -430,6 +432,7 @@ func (n *node) Publish(d *image.Delta) {
 			s.SetLimits(connectionLimits(props, n.props.Listeners[i].Name))
 		}
 		n.logs.ReconfigureCleaner(props.Cleaner)
+		n.logs.Cordon(props.CordonedLogDirs)
 		return
 	}
 }

@@ -31,6 +31,7 @@ type Config struct {
 	ConfiguredNodes      int        // how many nodes the configuration names, at least 1
 
 	LogDirs        []string // log.dirs or log.dir; never empty
+	CordonedLogDirs []string // those of LogDirs that get no new partitions
 	MetadataLogDir string   // metadata.log.dir, else the first of LogDirs
 
 	NumPartitions            int32
@@ -240,6 +241,13 @@ func (b *builder) dynamic(c *Config) {
 	c.RecoveryThreadsPerDir = int32(b.int("num.recovery.threads.per.data.dir"))
 	c.ProducerIDExpiration = b.ms("producer.id.expiration.ms")
 	c.Cleaner = b.cleaner()
+	c.CordonedLogDirs = nil
+	cordoned := b.list("cordoned.log.dirs")
+	for _, dir := range c.LogDirs {
+		if slices.Contains(cordoned, dir) || slices.Contains(cordoned, "*") {
+			c.CordonedLogDirs = append(c.CordonedLogDirs, dir)
+		}
+	}
 }
 
 // cleaner reads how logs are compacted.

@@ -5,7 +5,7 @@ func logRows() []row {
 	return []row{
 		{"log.dir", tList, "./data", High, ReadOnly, distinct(listRule{}), on, "The data directory when log.dirs is not set."},
 		{"log.dirs", tList, null, High, ReadOnly, distinct(listRule{null: true}), on, "The data directories, each on its own disk. Partitions are spread over them; one that fails takes only its own partitions offline."},
-		{"cordoned.log.dirs", tList, "", Medium, PerBroker, distinct(listRule{empty: true, null: true}), off, "Data directories that get no new replicas; * is all of them."},
+		{"cordoned.log.dirs", tList, "", Medium, PerBroker, distinct(listRule{empty: true, null: true}), on, "Data directories that get no new replicas; * is all of them. A broker that has all of them cordoned gets no new partitions."},
 		{"log.dir.failure.timeout.ms", tLong, "30000", Low, ReadOnly, atLeast(1), off, "How long the broker keeps trying to tell the controller that a directory failed before it gives up and stops."},
 		{"num.recovery.threads.per.data.dir", tInt, "2", High, ClusterWide, atLeast(1), on, "How many partitions of one data directory are recovered at a time after an unclean stop."},
 		{"log.initial.task.delay.ms", tLong, "30000", Low, ReadOnly, atLeast(0), internal, "How long after the start the first retention and cleaning pass waits."},

@@ -22,7 +22,7 @@ import (
 //   - a directory that failed: KAFKA_STORAGE_ERROR, without partitions and sizes
 //   - no partition is opened for it
 //
-// Version notes: v3 top-level error; v4 size of the disk; v5 whether the directory is cordoned (KIP-1066), which none is.
+// Version notes: v3 top-level error; v4 size of the disk; v5 whether the directory is cordoned (KIP-1066).
 //
 // Difference from Apache Kafka: the offset lag is always 0. Kafka reports how far the log end is behind the high watermark,
 // which it is not on a leader.
@@ -45,6 +45,7 @@ func (d *dataHandler) serveDescribeLogDirs(ctx context.Context, _ *listener.Requ
 		if dir.Total > 0 {
 			out.TotalBytes, out.UsableBytes = clampInt64(dir.Total), clampInt64(dir.Free)
 		}
+		out.IsCordoned = dir.Cordoned
 		out.Topics = d.describeDir(dir.Path, parts, wanted)
 		resp.Dirs = append(resp.Dirs, out)
 	}

@@ -30,6 +30,7 @@ func (d *decider) registerBroker(v *view, req *kmsg.BrokerRegistrationRequest, n
 	existing := v.img.Brokers[id]
 	if existing != nil && existing.IncarnationID == r.IncarnationID {
 		r.Epoch, r.Fenced, r.InControlledShutdown = existing.Epoch, existing.Fenced, existing.InControlledShutdown
+		r.CordonedDirs = existing.CordonedDirs
 	} else {
 		clean := existing != nil && int64(existing.Epoch) == req.PreviousBrokerEpoch
 		records = d.restarted(v, r, clean)
@@ -180,6 +181,9 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 		records = append([]metadata.Record{change}, d.without(v, id)...)
 	}
 	records = append(records, d.dirsOffline(v, b, req.OfflineLogDirs, len(records) > 0)...)
+	if cordonsChange(b, req) {
+		records = append(records, &metadata.BrokerRegistrationChangeRecord{ID: id, Epoch: b.Epoch, CordonedDirs: cordons(req)})
+	}
 
 	resp.IsCaughtUp = req.CurrentMetadataOffset >= int64(b.Epoch)
 	resp.IsFenced = next == fenced || next == shutdownNow

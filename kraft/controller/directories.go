@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -52,6 +53,30 @@ func (v *view) defaultDir(id protocol.NodeID) protocol.TopicID {
 		return b.LogDirs[0]
 	}
 	return protocol.TopicID{}
+}
+
+// dirsChange reports whether a heartbeat tells news of the broker's directories.
+func dirsChange(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) bool {
+	return cordonsChange(b, req) || slices.ContainsFunc(b.LogDirs, func(dir protocol.TopicID) bool { return slices.Contains(req.OfflineLogDirs, [16]byte(dir)) })
+}
+
+// cordonsChange reports whether a heartbeat names other cordoned directories than are known. Brokers that do not know theirs yet,
+// or never heard of such, say nothing.
+func cordonsChange(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) bool {
+	if req.CordonedLogDirs == nil {
+		return false
+	}
+	return !slices.Equal(b.CordonedDirs, cordons(req))
+}
+
+// cordons lists the cordoned directories of a heartbeat in one order.
+func cordons(req *kmsg.BrokerHeartbeatRequest) []protocol.TopicID {
+	out := []protocol.TopicID{}
+	for _, dir := range req.CordonedLogDirs {
+		out = append(out, dir)
+	}
+	slices.SortFunc(out, func(a, b protocol.TopicID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(out)
 }
 
 // assignDirs decides AssignReplicasToDirs: a broker tells in which directories its replicas lie.

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
@@ -120,9 +118,4 @@ func (d *decider) dirsOffline(v *view, b *image.Broker, offline [][16]byte, busy
 		return slices.Contains(b.LogDirs, dir) && !slices.Contains(online, dir)
 	})
 	return append(records, &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, LogDirs: append([]protocol.TopicID{}, online...)})
-}
-
-// dirsChange reports whether a heartbeat tells news of the broker's directories.
-func dirsChange(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) bool {
-	return slices.ContainsFunc(b.LogDirs, func(dir protocol.TopicID) bool { return slices.Contains(req.OfflineLogDirs, [16]byte(dir)) })
 }

@@ -239,6 +239,14 @@ func heartbeatRequest(s *controller.Script, a args) kmsg.Request {
 	r.CurrentMetadataOffset = a.num("offset", s.Image().Version)
 	r.WantFence = a.flag("fence")
 	r.WantShutdown = a.flag("shutdown")
+	if a.flag("cordoned") {
+		r.CordonedLogDirs = [][16]byte{}
+	}
+	for _, d := range a["cordoned"] {
+		if d != "" {
+			r.CordonedLogDirs = append(r.CordonedLogDirs, id(d))
+		}
+	}
 	for _, d := range a["offline"] {
 		r.OfflineLogDirs = append(r.OfflineLogDirs, id(d))
 	}
@@ -700,6 +708,9 @@ func formatRecord(s *controller.Script, r metadata.Record) string {
 		}
 		if r.LogDirs != nil {
 			out += fmt.Sprintf(" %d dirs left", len(r.LogDirs))
+		}
+		if r.CordonedDirs != nil {
+			out += fmt.Sprintf(" cordoned %v", lastBytes(r.CordonedDirs))
 		}
 		return out
 	case *metadata.ProducerIDsRecord:

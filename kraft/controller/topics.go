@@ -303,6 +303,9 @@ func checkAssignment(v *view, replicas []protocol.NodeID, factor int) error {
 		if v.img.Brokers[id] == nil {
 			return badAssignment("The manual partition assignment includes broker %d, but no such broker is registered.", id)
 		}
+		if v.img.Brokers[id].Cordoned() {
+			return badAssignment("The manual partition assignment includes broker %d, but all its log directories are cordoned.", id)
+		}
 		if i > 0 && id == previous {
 			return badAssignment("The manual partition assignment includes the broker %d more than once.", id)
 		}

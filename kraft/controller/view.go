@@ -106,7 +106,7 @@ func (v *view) expect(records []metadata.Record) {
 func (v *view) placeable() []placement.Broker {
 	var brokers []placement.Broker
 	for id, b := range v.img.Brokers {
-		if b.InControlledShutdown && !b.Fenced {
+		if b.InControlledShutdown && !b.Fenced || b.Cordoned() {
 			continue
 		}
 		p := placement.Broker{ID: id, Fenced: b.Fenced, Leaders: v.leaders[id]}

@@ -315,6 +315,7 @@ func (b *Builder) registerBroker(r *metadata.RegisterBrokerRecord) string {
 		Fenced:               r.Fenced,
 		InControlledShutdown: r.InControlledShutdown,
 		LogDirs:              r.LogDirs,
+		CordonedDirs:         r.CordonedDirs,
 		Features:             r.Features,
 	})
 	return ""
@@ -360,6 +361,9 @@ func (b *Builder) brokerRegistrationChange(r *metadata.BrokerRegistrationChangeR
 	}
 	if r.LogDirs != nil {
 		broker.LogDirs = emptyIsNil(r.LogDirs)
+	}
+	if r.CordonedDirs != nil {
+		broker.CordonedDirs = emptyIsNil(r.CordonedDirs)
 	}
 	b.setBroker(&broker)
 	return ""

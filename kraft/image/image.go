@@ -1,6 +1,8 @@
 package image
 
 import (
+	"slices"
+
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -90,7 +92,15 @@ type Broker struct {
 	Fenced               bool
 	InControlledShutdown bool
 	LogDirs              []protocol.TopicID
+	CordonedDirs         []protocol.TopicID // those of LogDirs that get no new replicas
 	Features             map[string]FeatureRange
+}
+
+// Cordoned reports whether the broker gets no new replicas: none of its directories does.
+func (b *Broker) Cordoned() bool {
+	return len(b.LogDirs) > 0 && !slices.ContainsFunc(b.LogDirs, func(dir protocol.TopicID) bool {
+		return !slices.Contains(b.CordonedDirs, dir)
+	})
 }
 
 // Active reports whether the broker may lead and join an ISR.

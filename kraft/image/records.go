@@ -46,7 +46,7 @@ func (i *Image) brokerRecords(yield func(metadata.Record) bool) bool {
 		b := i.Brokers[id]
 		ok := yield(&metadata.RegisterBrokerRecord{
 			ID: b.ID, Epoch: b.Epoch, IncarnationID: b.IncarnationID, Endpoints: b.Endpoints, Rack: b.Rack,
-			Fenced: b.Fenced, InControlledShutdown: b.InControlledShutdown, LogDirs: b.LogDirs, Features: b.Features,
+			Fenced: b.Fenced, InControlledShutdown: b.InControlledShutdown, LogDirs: b.LogDirs, CordonedDirs: b.CordonedDirs, Features: b.Features,
 		})
 		if !ok {
 			return false

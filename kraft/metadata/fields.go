@@ -6,7 +6,8 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// The fields of each record, in their order on disk. Versions are all 0 so far.
+// The fields of each record, in their order on disk. Versions are 0 but for RegisterBroker and BrokerRegistrationChange, which
+// have cordoned directories since 1.
 
 func (r *ClusterRecord) encode(e *encoder)           { e.string(r.ClusterID) }
 func (r *ClusterRecord) decode(d *decoder, _ uint64) { r.ClusterID = d.string() }
@@ -177,9 +178,10 @@ func (r *RegisterBrokerRecord) encode(e *encoder) {
 	e.bool(r.InControlledShutdown)
 	e.ids(r.LogDirs)
 	e.features(r.Features)
+	e.ids(r.CordonedDirs)
 }
 
-func (r *RegisterBrokerRecord) decode(d *decoder, _ uint64) {
+func (r *RegisterBrokerRecord) decode(d *decoder, version uint64) {
 	r.ID = d.node()
 	r.Epoch = protocol.BrokerEpoch(d.ranged(0, math.MaxInt64))
 	r.IncarnationID = d.id()
@@ -189,6 +191,9 @@ func (r *RegisterBrokerRecord) decode(d *decoder, _ uint64) {
 	r.InControlledShutdown = d.bool()
 	r.LogDirs = d.ids()
 	r.Features = d.features()
+	if version >= 1 {
+		r.CordonedDirs = d.ids()
+	}
 }
 
 func (r *UnregisterBrokerRecord) encode(e *encoder) {
@@ -232,19 +237,33 @@ func (r *BrokerRegistrationChangeRecord) encode(e *encoder) {
 	e.varint(int64(r.Epoch))
 	e.optionalBool(r.Fenced)
 	e.optionalBool(r.InControlledShutdown)
-	e.bool(r.LogDirs != nil)
-	if r.LogDirs != nil {
-		e.ids(r.LogDirs)
+	e.optionalIDs(r.LogDirs)
+	e.optionalIDs(r.CordonedDirs)
+}
+
+// optionalIDs writes a list that may be absent.
+func (e *encoder) optionalIDs(v []protocol.TopicID) {
+	e.bool(v != nil)
+	if v != nil {
+		e.ids(v)
 	}
 }
 
-func (r *BrokerRegistrationChangeRecord) decode(d *decoder, _ uint64) {
+func (d *decoder) optionalIDs() []protocol.TopicID {
+	if !d.bool() {
+		return nil
+	}
+	return append([]protocol.TopicID{}, d.ids()...) // present but empty is not nil
+}
+
+func (r *BrokerRegistrationChangeRecord) decode(d *decoder, version uint64) {
 	r.ID = d.node()
 	r.Epoch = protocol.BrokerEpoch(d.varint())
 	r.Fenced = d.optionalBool()
 	r.InControlledShutdown = d.optionalBool()
-	if d.bool() {
-		r.LogDirs = append([]protocol.TopicID{}, d.ids()...)
+	r.LogDirs = d.optionalIDs()
+	if version >= 1 {
+		r.CordonedDirs = d.optionalIDs()
 	}
 }
 

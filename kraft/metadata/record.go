@@ -59,11 +59,11 @@ func kindOf(t Type) (kind, bool) {
 	case TypeConfig:
 		return kind{"Config", 0, func() Record { return new(ConfigRecord) }}, true
 	case TypeRegisterBroker:
-		return kind{"RegisterBroker", 0, func() Record { return new(RegisterBrokerRecord) }}, true
+		return kind{"RegisterBroker", 1, func() Record { return new(RegisterBrokerRecord) }}, true
 	case TypeUnregisterBroker:
 		return kind{"UnregisterBroker", 0, func() Record { return new(UnregisterBrokerRecord) }}, true
 	case TypeBrokerRegistrationChange:
-		return kind{"BrokerRegistrationChange", 0, func() Record { return new(BrokerRegistrationChangeRecord) }}, true
+		return kind{"BrokerRegistrationChange", 1, func() Record { return new(BrokerRegistrationChangeRecord) }}, true
 	case TypeProducerIDs:
 		return kind{"ProducerIDs", 0, func() Record { return new(ProducerIDsRecord) }}, true
 	case TypeRegisterController:
@@ -188,6 +188,7 @@ type RegisterBrokerRecord struct {
 	Fenced               bool
 	InControlledShutdown bool
 	LogDirs              []protocol.TopicID
+	CordonedDirs         []protocol.TopicID // of LogDirs, those that get no new replicas
 	Features             map[string]FeatureRange
 }
 
@@ -204,6 +205,7 @@ type BrokerRegistrationChangeRecord struct {
 	Fenced               *bool
 	InControlledShutdown *bool
 	LogDirs              []protocol.TopicID // nil: unchanged
+	CordonedDirs         []protocol.TopicID // nil: unchanged
 }
 
 // ProducerIDsRecord hands the producer ids below NextProducerID to a broker; they are never handed out again.

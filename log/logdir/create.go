@@ -52,6 +52,12 @@ func (m *Manager) place(tp protocol.TopicPartition) (p *partition, fresh bool, e
 		return p, false, nil
 	}
 	var best *dir
+	better := func(d *dir) bool {
+		if best == nil || best.cordoned.Load() != d.cordoned.Load() {
+			return best == nil || best.cordoned.Load()
+		}
+		return d.partitions.Load() < best.partitions.Load()
+	}
 	for _, d := range m.dirs {
 		if err := d.dead(); err != nil {
 			if !d.listed {
@@ -59,7 +65,7 @@ func (m *Manager) place(tp protocol.TopicPartition) (p *partition, fresh bool, e
 			}
 			continue
 		}
-		if best == nil || d.partitions.Load() < best.partitions.Load() {
+		if better(d) {
 			best = d
 		}
 	}

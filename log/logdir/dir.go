@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type dir struct {
 	checked     atomic.Int64          // when the free space was last looked at, in nanoseconds since Manager.began
 	partitions  atomic.Int64          // how many it holds
 	unrecovered atomic.Int64          // of those that an unclean stop left, how many were not opened yet
+	cordoned    atomic.Bool           // it gets no new partitions
 	listed      bool                  // all its partitions are known; set by Open
 	broken      atomic.Bool           // a partition could not be opened: no clean mark may be left
 
@@ -89,12 +91,19 @@ func (m *Manager) fail(d *dir, cause error) {
 	}
 }
 
+// Cordon names the directories that get no new partitions, while others may have them; those not named get some again.
+func (m *Manager) Cordon(paths []string) {
+	for _, d := range m.dirs {
+		d.cordoned.Store(slices.Contains(paths, d.path))
+	}
+}
+
 // Dirs describes the directories in the order of Options.Dirs.
 func (m *Manager) Dirs() []DirInfo {
 	out := make([]DirInfo, 0, len(m.dirs))
 	for _, d := range m.dirs {
 		info := DirInfo{
-			Path: d.path, ID: d.id, Full: d.full.Load(), Clean: d.clean, Unrecovered: int(d.unrecovered.Load()), Err: d.dead(),
+			Path: d.path, ID: d.id, Cordoned: d.cordoned.Load(), Full: d.full.Load(), Clean: d.clean, Unrecovered: int(d.unrecovered.Load()), Err: d.dead(),
 		}
 		info.Offline = info.Err != nil
 		if usage, err := m.o.FS.Usage(d.path); err == nil {

@@ -644,6 +644,35 @@ func TestCreate_SpreadsOverDirectories(t *testing.T) {
 	}
 }
 
+func TestCordon(t *testing.T) {
+	fsys := vfs.NewMem()
+	m := open(t, fsys, func(o *logdir.Options) { o.Dirs = []string{"/a", "/b"} })
+	defer m.Close(true, 1)
+	next := int32(0)
+	create := func(n int) {
+		for range n {
+			_, err := m.Create(tp("t", next), topicID(1))
+			must(t, err)
+			next++
+		}
+	}
+	holds := func(dir string) int {
+		return len(slices.DeleteFunc(fileNames(t, fsys, dir), func(n string) bool { return !strings.HasPrefix(n, "t-") }))
+	}
+	m.Cordon([]string{"/a"})
+	create(3)
+	if a, b := holds("/a"), holds("/b"); a != 0 || b != 3 || !m.Dirs()[0].Cordoned || m.Dirs()[1].Cordoned {
+		t.Errorf("one cordoned: %d and %d, %+v", a, b, m.Dirs())
+	}
+	m.Cordon([]string{"/a", "/b"}) // what was assigned before has to go somewhere
+	create(1)
+	m.Cordon(nil)
+	create(1)
+	if a, b := holds("/a"), holds("/b"); a != 2 || b != 3 {
+		t.Errorf("none cordoned: %d and %d", a, b)
+	}
+}
+
 // failing is a filesystem whose operations below a folder fail while broken is set.
 type failing struct {
 	vfs.FS

@@ -94,6 +94,7 @@ type DirInfo struct {
 	Path        string
 	ID          protocol.TopicID // directory.id
 	Total, Free uint64           // of the disk, in bytes; 0 where the platform does not say
+	Cordoned    bool             // it gets no new partitions while another one may have them
 	Full        bool             // less than MinFreeBytes are free: appends are refused
 	Offline     bool             // dead: its partitions answer KAFKA_STORAGE_ERROR
 	Err         error            // why it is offline

@@ -206,6 +206,7 @@ func (n *node) startController(_, run context.Context) error {
 			DefaultReplicationFactor: n.props.DefaultReplicationFactor,
 			SessionTimeout:           n.props.BrokerSessionTimeout,
 			DisableTopicDeletion:     !n.props.DeleteTopicEnable,
+			RebalanceInterval:        n.props.RebalanceInterval,
 		},
 		Logger:        n.logger,
 		Rand:          n.cfg.Rand,

@@ -30,15 +30,16 @@ type Config struct {
 	Alone                bool       // the configuration names no other controller than this node
 	ConfiguredNodes      int        // how many nodes the configuration names, at least 1
 
-	LogDirs        []string // log.dirs or log.dir; never empty
+	LogDirs         []string // log.dirs or log.dir; never empty
 	CordonedLogDirs []string // those of LogDirs that get no new partitions
-	MetadataLogDir string   // metadata.log.dir, else the first of LogDirs
+	MetadataLogDir  string   // metadata.log.dir, else the first of LogDirs
 
 	NumPartitions            int32
 	DefaultReplicationFactor int16
 	MinInsyncReplicas        int32
 	AutoCreateTopics         bool
 	DeleteTopicEnable        bool
+	RebalanceInterval        time.Duration // how often leaderships go back to preferred replicas; 0: never
 
 	MaxConnections           int32            // of the node
 	MaxConnectionsByListener map[string]int32 // listener.name.<name>.max.connections, by upper-case name
@@ -196,6 +197,10 @@ func (b *builder) node(c *Config) {
 	c.NumPartitions = int32(b.int("num.partitions"))
 	c.DefaultReplicationFactor = int16(b.int("default.replication.factor"))
 	c.MinInsyncReplicas = int32(b.int("min.insync.replicas"))
+	if b.bool("auto.leader.rebalance.enable") {
+		const longest = int64(1<<63-1) / int64(time.Second)
+		c.RebalanceInterval = time.Duration(min(b.int("leader.imbalance.check.interval.seconds"), longest)) * time.Second
+	}
 	c.AutoCreateTopics, c.DeleteTopicEnable = b.bool("auto.create.topics.enable"), b.bool("delete.topic.enable")
 
 	c.ConnectionsMaxIdle = b.ms("connections.max.idle.ms")

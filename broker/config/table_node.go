@@ -69,10 +69,10 @@ func replicationRows() []row {
 		{"replica.selector.class", tString, null, Medium, ReadOnly, anything(), on, "How consumers are sent to a follower to read from."},
 		{"num.replica.alter.log.dirs.threads", tInt, null, High, ReadOnly, anything(), off, "How many replicas move between data directories at a time."},
 		{"controller.socket.timeout.ms", tInt, "30000", Medium, ReadOnly, anything(), off, "How long a call between controller and broker may take."},
-		{"unclean.leader.election.enable", tBool, "false", High, ClusterWide, anything(), off, "The default of the topic property of the same name."},
+		{"unclean.leader.election.enable", tBool, "false", High, ClusterWide, anything(), on, "The default of the topic property of the same name."},
 		{"unclean.leader.election.interval.ms", tLong, "300000", Medium, ReadOnly, atLeast(1), internal, "How often the controller looks for partitions that may elect an unclean leader."},
-		{"auto.leader.rebalance.enable", tBool, "true", High, ReadOnly, anything(), off, "Whether the controller moves leadership back to preferred replicas."},
-		{"leader.imbalance.check.interval.seconds", tLong, "300", High, ReadOnly, atLeast(1), off, "How often it looks for leaders to move back."},
+		{"auto.leader.rebalance.enable", tBool, "true", High, ReadOnly, anything(), on, "Whether the controller moves leadership back to preferred replicas."},
+		{"leader.imbalance.check.interval.seconds", tLong, "300", High, ReadOnly, atLeast(1), on, "How often it looks for leaders to move back."},
 		{"controlled.shutdown.enable", tBool, "true", Medium, ReadOnly, anything(), on, "Whether a stopping broker first asks the controller to move its leaders."},
 	}
 }

@@ -51,7 +51,7 @@ func topicRows() []row {
 		{"segment.index.bytes", tInt, "10485760", Medium, ClusterWide, atLeast(4), on, "The largest size of a segment's offset index; a full index closes the segment."},
 		{"segment.jitter.ms", tLong, "0", Medium, ClusterWide, atLeast(0), on, "A random time, up to this, that is taken off segment.ms so that partitions do not all roll at once."},
 		{"segment.ms", tLong, "604800000", Medium, ClusterWide, atLeast(1), on, "The age at which a segment is closed although it is not full, so that retention can reach it."},
-		{"unclean.leader.election.enable", tBool, "false", Medium, ClusterWide, anything(), off, "Whether a replica that was not in sync may become leader when no other is left, losing what it had not copied."},
+		{"unclean.leader.election.enable", tBool, "false", Medium, ClusterWide, anything(), on, "Whether a replica that was not in sync may become leader when no other is left, losing what it had not copied."},
 	}
 }
 

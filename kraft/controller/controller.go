@@ -41,6 +41,7 @@ type Settings struct {
 	DefaultReplicationFactor int16         // of topics created with -1; 0: 1
 	SessionTimeout           time.Duration // a broker not heard of for so long is fenced; 0: 9 s
 	DisableTopicDeletion     bool          // delete.topic.enable=false
+	RebalanceInterval        time.Duration // how often leaderships go back to preferred replicas; 0: never
 }
 
 // ConfigSchema knows the configuration keys of every resource. broker/config implements it.

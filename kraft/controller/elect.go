@@ -61,16 +61,20 @@ func (d *decider) follow(v *view, t *image.Topic, p *image.Partition, e event) *
 	return x.record()
 }
 
-// affected makes the records that take every partition it concerns through an event, in the order of their topics' names.
-func (d *decider) affected(v *view, e event, concerns func(*image.Partition) bool) []metadata.Record {
-	type place struct {
-		topic *image.Topic
-		index int
-	}
+// place is where a partition stands in the image.
+type place struct {
+	topic *image.Topic
+	index int
+}
+
+func (at place) partition() *image.Partition { return &at.topic.Partitions[at.index] }
+
+// find lists the partitions of which something holds, in the order of their topics' names.
+func (v *view) find(holds func(*image.Partition) bool) []place {
 	var places []place
 	for _, t := range v.img.Topics {
 		for i := range t.Partitions {
-			if concerns(&t.Partitions[i]) {
+			if holds(&t.Partitions[i]) {
 				places = append(places, place{t, i})
 			}
 		}
@@ -78,9 +82,15 @@ func (d *decider) affected(v *view, e event, concerns func(*image.Partition) boo
 	slices.SortFunc(places, func(a, b place) int {
 		return cmp.Or(strings.Compare(a.topic.Name, b.topic.Name), cmp.Compare(a.index, b.index))
 	})
+	return places
+}
+
+// affected makes the records that take every partition it concerns through an event.
+func (d *decider) affected(v *view, e event, concerns func(*image.Partition) bool) []metadata.Record {
+	places := v.find(concerns)
 	records := make([]metadata.Record, 0, len(places))
 	for _, at := range places {
-		if r := d.follow(v, at.topic, &at.topic.Partitions[at.index], e); r != nil {
+		if r := d.follow(v, at.topic, at.partition(), e); r != nil {
 			r.TopicID, r.Partition = at.topic.ID, int32(at.index)
 			records = append(records, r)
 		}

@@ -125,3 +125,9 @@ func (s *Script) DecideLost(id protocol.NodeID) []metadata.Record {
 
 // NewView computes the indexes that a new controller needs.
 func (s *Script) NewView() { newView(s.view.img) }
+
+// Balance moves leaderships back to preferred replicas and returns the records.
+func (s *Script) Balance(limit int) ([]metadata.Record, error) {
+	_, records, err := s.commit(s.decider.balanceLeaders(s.view, limit), nil)
+	return records, err
+}

@@ -120,6 +120,8 @@ func (c *Controller) activation(img *image.Image) []metadata.Record {
 func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view, term int64) {
 	timer := time.NewTimer(c.sessions.timeout)
 	defer timer.Stop()
+	balance := newBalancer(c.o.Settings.RebalanceInterval)
+	defer balance.timer.Stop()
 	c.active.Store(true)
 	defer c.active.Store(false)
 	c.doubtAll(v.img)
@@ -150,6 +152,8 @@ func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view,
 					continue
 				}
 				batch = []*request{c.expiry(id)}
+			case <-balance.timer.C:
+				batch = []*request{c.balancing(balance)}
 			case r := <-c.requests:
 				batch = []*request{r}
 			}

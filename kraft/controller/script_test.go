@@ -140,6 +140,12 @@ func run(t *testing.T, s *controller.Script, line string) string {
 			t.Fatal(err)
 		}
 		return formatRecords(s, records)
+	case "balance":
+		records, err := s.Balance(int(a.num("limit", 1000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return formatRecords(s, records)
 	case "image":
 		return formatImage(s.Image())
 	case "register":

@@ -205,6 +205,9 @@ func (d *decider) newPartitions(v *view, brokers []placement.Broker, t *kmsg.Cre
 	if factor == -1 {
 		factor = d.settings.DefaultReplicationFactor
 	}
+	if err := checkInternal(t.Topic, brokers, factor); err != nil {
+		return nil, err
+	}
 	placed, err := placement.Place(slices.Clone(brokers), int(partitions), factor)
 	if err != nil {
 		return nil, errcode.New(errcode.KindInvalidReplicationFactor, "Unable to replicate the partition %d time(s): %s", factor, err)
@@ -218,6 +221,27 @@ func (d *decider) newPartitions(v *view, brokers []placement.Broker, t *kmsg.Cre
 		out[i] = p
 	}
 	return out, nil
+}
+
+// checkInternal holds the creation of an internal topic up until there are as many brokers to serve it as it has replicas: its
+// clients can wait, and it is not made again when there are more.
+func checkInternal(name string, brokers []placement.Broker, factor int16) error {
+	switch name {
+	case "__consumer_offsets", "__transaction_state", "__share_group_state":
+	default:
+		return nil
+	}
+	serving := 0
+	for _, b := range brokers {
+		if !b.Fenced {
+			serving++
+		}
+	}
+	if serving < int(factor) {
+		return errcode.New(errcode.KindInvalidReplicationFactor,
+			"Unable to replicate the partition %d time(s): the internal topic %s waits until so many brokers are unfenced, and %d broker(s) are.", factor, name, serving)
+	}
+	return nil
 }
 
 func allFenced(factor int16) error {

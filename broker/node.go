@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/fetchsession"
 	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/group/lag"
@@ -63,6 +64,7 @@ type node struct {
 	doorHandler      lateHandler        // of door
 	clients          []*listener.Server // in the order of the configuration; none on a node that is no broker
 	life             *lifecycle
+	fetcher          *fetcher.Fetcher
 
 	topics    *metrics.Topics
 	requests  *metrics.Requests
@@ -100,7 +102,7 @@ func (n *node) steps() []step {
 	}
 	steps = append(steps, n.catchUp)
 	if n.props.IsBroker {
-		steps = append(steps, n.openLogs, n.startReplicas, n.startCoordinators, n.startServers, n.join)
+		steps = append(steps, n.openLogs, n.startReplicas, n.startCoordinators, n.startServers, n.join, n.startFetcher)
 	}
 	return steps
 }

@@ -51,8 +51,9 @@ type Config struct {
 	SocketReceiveBufferBytes int32 // -1: the system's
 	RequestTimeout           time.Duration
 
-	Offsets Offsets
-	Groups  Groups
+	Offsets     Offsets
+	Groups      Groups
+	Replication Replication
 
 	FetchMaxBytes                int32
 	FetchSessionCacheSlots       int32
@@ -243,6 +244,7 @@ func (b *builder) dynamic(c *Config) {
 		}
 	}
 	c.Groups = b.groupCoordinator()
+	c.Replication = b.replication()
 	c.RecoveryThreadsPerDir = int32(b.int("num.recovery.threads.per.data.dir"))
 	c.ProducerIDExpiration = b.ms("producer.id.expiration.ms")
 	c.Cleaner = b.cleaner()

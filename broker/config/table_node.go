@@ -56,14 +56,14 @@ func networkRows() []row {
 // replicationRows is followers, leaders and moving them.
 func replicationRows() []row {
 	return []row{
-		{"num.replica.fetchers", tInt, "1", High, ClusterWide, atLeast(1), off, "How many connections a follower fetches through from each leader."},
-		{"replica.fetch.min.bytes", tInt, "1", High, ReadOnly, anything(), off, "How many bytes a leader collects before it answers a follower."},
-		{"replica.fetch.max.bytes", tInt, "1048576", Medium, ReadOnly, atLeast(0), off, "How many bytes a follower fetches of one partition at a time."},
-		{"replica.fetch.response.max.bytes", tInt, "10485760", Medium, ReadOnly, atLeast(0), off, "How many bytes a follower fetches at a time."},
-		{"replica.fetch.wait.max.ms", tInt, "500", High, ReadOnly, anything(), off, "How long a leader may hold a follower's fetch back."},
-		{"replica.fetch.backoff.ms", tInt, "1000", Medium, ReadOnly, atLeast(0), off, "How long a follower waits after a failed fetch."},
+		{"num.replica.fetchers", tInt, "1", High, ClusterWide, atLeast(1), on, "How many connections a follower fetches through from each leader."},
+		{"replica.fetch.min.bytes", tInt, "1", High, ReadOnly, anything(), on, "How many bytes a leader collects before it answers a follower."},
+		{"replica.fetch.max.bytes", tInt, "1048576", Medium, ReadOnly, atLeast(0), on, "How many bytes a follower fetches of one partition at a time."},
+		{"replica.fetch.response.max.bytes", tInt, "10485760", Medium, ReadOnly, atLeast(0), on, "How many bytes a follower fetches at a time."},
+		{"replica.fetch.wait.max.ms", tInt, "500", High, ReadOnly, anything(), on, "How long a leader may hold a follower's fetch back."},
+		{"replica.fetch.backoff.ms", tInt, "1000", Medium, ReadOnly, atLeast(0), on, "How long a follower waits at most until it fetches again what has failed."},
 		{"replica.lag.time.max.ms", tLong, "30000", High, ReadOnly, anything(), on, "How long a follower may lag before it leaves the in-sync replicas."},
-		{"replica.socket.timeout.ms", tInt, "30000", High, ReadOnly, anything(), off, "How long a follower waits for a leader's answer."},
+		{"replica.socket.timeout.ms", tInt, "30000", High, ReadOnly, anything(), on, "How long a follower waits for a leader's answer."},
 		{"replica.socket.receive.buffer.bytes", tInt, "65536", High, ReadOnly, anything(), off, "The receive buffer of a follower's connection."},
 		{"replica.high.watermark.checkpoint.interval.ms", tLong, "5000", High, ReadOnly, anything(), on, "How often high watermarks are written to their checkpoint file."},
 		{"replica.selector.class", tString, null, Medium, ReadOnly, anything(), on, "How consumers are sent to a follower to read from."},

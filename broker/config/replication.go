@@ -1,0 +1,23 @@
+package config
+
+import "time"
+
+// Replication is how partitions of other leaders are followed.
+type Replication struct {
+	Fetchers         int           // num.replica.fetchers, dynamic
+	MinBytes         int32         // replica.fetch.min.bytes
+	MaxBytes         int32         // replica.fetch.max.bytes
+	ResponseMaxBytes int32         // replica.fetch.response.max.bytes
+	MaxWait          time.Duration // replica.fetch.wait.max.ms
+	Backoff          time.Duration // replica.fetch.backoff.ms
+	SocketTimeout    time.Duration // replica.socket.timeout.ms
+}
+
+func (b *builder) replication() Replication {
+	return Replication{
+		Fetchers: int(b.int("num.replica.fetchers")),
+		MinBytes: int32(b.int("replica.fetch.min.bytes")), MaxBytes: int32(b.int("replica.fetch.max.bytes")),
+		ResponseMaxBytes: int32(b.int("replica.fetch.response.max.bytes")),
+		MaxWait:          b.ms("replica.fetch.wait.max.ms"), Backoff: b.ms("replica.fetch.backoff.ms"), SocketTimeout: b.ms("replica.socket.timeout.ms"),
+	}
+}

@@ -1,0 +1,60 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/fetcher"
+	"github.com/distributedmq/dmq/broker/nodelink"
+	"github.com/distributedmq/dmq/protocol"
+)
+
+// startFetcher follows the partitions that other brokers lead. It comes after the registration, since a leader is told the
+// broker epoch, and after the replicas, which are told of new metadata first.
+func (n *node) startFetcher(_, _ context.Context) error {
+	props := n.props.WithDynamic(n.dynamic(n.quorum.Image()))
+	n.fetcher = fetcher.New(fetcher.Options{
+		NodeID:      n.props.NodeID,
+		Replicas:    n.replicas.Load(),
+		Link:        n.newFetchLink,
+		BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
+		Config:      fetchConfig(props.Replication),
+		Logger:      n.logger,
+	})
+	n.onClose(n.fetcher.Close)
+	n.quorum.Subscribe(n.fetcher)
+	return nil
+}
+
+func fetchConfig(r config.Replication) fetcher.Config {
+	return fetcher.Config{
+		Fetchers: r.Fetchers, MinBytes: r.MinBytes, MaxBytes: r.MaxBytes, ResponseMaxBytes: r.ResponseMaxBytes,
+		MaxWait: r.MaxWait, Backoff: r.Backoff, Timeout: r.SocketTimeout,
+	}
+}
+
+// newFetchLink makes the link of one of the fetchers to a leader.
+func (n *node) newFetchLink(leader protocol.NodeID, index int) fetcher.Link {
+	return nodelink.New(nodelink.Options{
+		Dial:     n.cfg.Dial,
+		Address:  func() (string, error) { return n.brokerAddress(leader) },
+		ClientID: fmt.Sprintf("broker-%d-fetcher-%d", n.props.NodeID, index),
+		Logger:   n.logger,
+	})
+}
+
+// brokerAddress is where another broker listens for brokers.
+func (n *node) brokerAddress(id protocol.NodeID) (string, error) {
+	b := n.quorum.Image().Brokers[id]
+	if b == nil {
+		return "", fmt.Errorf("broker %d is not registered", id)
+	}
+	e, ok := b.Endpoint(n.props.InterBrokerListener)
+	if !ok {
+		return "", fmt.Errorf("broker %d has no listener %s", id, n.props.InterBrokerListener)
+	}
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), nil
+}

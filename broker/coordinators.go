@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 
 	"github.com/distributedmq/dmq/broker/group"
 	"github.com/distributedmq/dmq/broker/group/lag"
 	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
 )
 
 // startCoordinators begins to coordinate the groups of the partitions that this broker leads. It comes after the replicas,
@@ -39,7 +41,13 @@ func (n *node) startCoordinators(ctx, _ context.Context) error {
 		LoadBytes:     offsets.LoadBytes,
 		Background:    n.props.Groups.BackgroundThreads,
 	})
-	n.lag = lag.NewTracker(ends{n.replicas.Load()})
+	links := n.newBrokerLinks()
+	n.onClose(links.Close)
+	n.ends = &ends{
+		self: n.props.NodeID, replicas: n.replicas.Load(), image: n.quorum.Image, ask: links.request,
+		logger: n.logger.With(slog.String("component", "lag")), known: make(map[protocol.TopicPartition]learnt),
+	}
+	n.lag = lag.NewTracker(n.ends)
 	n.onClose(n.groups.Close)
 	n.quorum.Subscribe(n.groups)
 	return ctx.Err()

@@ -59,6 +59,7 @@ func (g Groups) Describe(ctx context.Context, groupID string) (*group.Snapshot, 
 	if found == nil {
 		return nil, nil, noGroup(groupID)
 	}
+	n.ends.learn(ctx, found)
 	return found, n.lag.Begin(time.Now()).Measure(ctx, found), nil
 }
 
@@ -117,14 +118,19 @@ func (n *node) groupStats(each func(metrics.GroupStats)) {
 	if err != nil {
 		return
 	}
-	round := n.lag.Begin(time.Now())
-	defer round.End()
 	measuring, stop := context.WithTimeout(context.Background(), groupsTimeout)
 	defer stop()
+	var all []*group.Snapshot
 	for _, groups := range shards {
 		for i := range groups {
-			each(metrics.GroupStats{Snapshot: &groups[i], Lag: round.Measure(measuring, &groups[i])})
+			all = append(all, &groups[i])
 		}
+	}
+	n.ends.learn(measuring, all...)
+	round := n.lag.Begin(time.Now())
+	defer round.End()
+	for _, g := range all {
+		each(metrics.GroupStats{Snapshot: g, Lag: round.Measure(measuring, g)})
 	}
 }
 

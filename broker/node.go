@@ -58,6 +58,7 @@ type node struct {
 	replicas         atomic.Pointer[replica.Manager]
 	groups           *group.Coordinator
 	lag              *lag.Tracker
+	ends             *ends
 	handler          *handler.Handler
 	controllerServer *listener.Server   // nil on a node that is no controller
 	door             *listener.Server   // where other nodes reach this one: controllerServer, or that of brokers among themselves

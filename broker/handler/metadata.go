@@ -142,10 +142,39 @@ func (h *Handler) createTopics(ctx context.Context, names []string) *image.Image
 	}
 	wait, cancel := context.WithTimeout(ctx, autoCreateWait)
 	defer cancel()
-	if _, err := h.controller.Handle(wait, create); err != nil {
+	resp, err := h.controller.Handle(wait, create)
+	if err != nil {
 		h.logger.DebugContext(ctx, "auto-create topics", errAttr(err))
 	}
+	if r, ok := resp.(*kmsg.CreateTopicsResponse); ok && err == nil {
+		h.awaitTopics(wait, r)
+	}
 	return h.images.Image()
+}
+
+// imagePoll is how often it is looked whether the metadata have come that the controller has told of.
+const imagePoll = 2 * time.Millisecond
+
+// awaitTopics waits until this node knows the topics that the controller has created, or until ctx ends.
+func (h *Handler) awaitTopics(ctx context.Context, created *kmsg.CreateTopicsResponse) {
+	var tick *time.Ticker
+	for i := range created.Topics {
+		t := &created.Topics[i]
+		if t.ErrorCode != 0 && t.ErrorCode != kerr.TopicAlreadyExists.Code {
+			continue
+		}
+		for h.images.Image().Topic(t.Topic) == nil {
+			if tick == nil {
+				tick = time.NewTicker(imagePoll)
+				defer tick.Stop()
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 // describeTopic describes one topic as the clients of one listener see it.

@@ -24,6 +24,8 @@ type Controller interface {
 const (
 	// alterPause is how long a request waits that failed, as in Kafka.
 	alterPause = 50 * time.Millisecond
+	// askTimeout bounds one request: while nobody answers, there is other work to do.
+	askTimeout = 5 * time.Second
 	// maxAltered bounds the partitions of one AlterPartition.
 	maxAltered = 10_000
 	// lagCheck is how often leaders look for followers that are late, at most. Kafka looks every half of
@@ -153,6 +155,8 @@ func (m *Manager) ask(ctx context.Context, asked []alteration) (map[alteredKey]d
 	if len(asked) == 0 {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	resp, err := m.controller.Request(ctx, m.alterRequest(asked))
 	if err != nil {
 		return nil, err

@@ -131,6 +131,8 @@ func (m *Manager) tellDirectories(ctx context.Context) {
 
 // tell sends one request. What it does not get through stays, to be told again.
 func (m *Manager) tell(ctx context.Context, batch map[protocol.TopicIDPartition]protocol.TopicID) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	resp, err := m.controller.Request(ctx, m.assignRequest(batch))
 	if err != nil {
 		return err

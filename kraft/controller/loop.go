@@ -292,6 +292,7 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 		case !broken && d.err != nil:
 			d.done <- answer{err: d.err}
 		case !broken:
+			c.reportLoss(d.records, img)
 			d.done <- answer{resp: d.respond(img)}
 		case lost && !void(d.err):
 			d.done <- answer{err: d.err}
@@ -306,4 +307,15 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 		}
 	}
 	return again
+}
+
+// reportLoss logs unclean elections: the new leaders may miss records that were acknowledged.
+func (c *Controller) reportLoss(records []metadata.Record, img *image.Image) {
+	for _, r := range records {
+		p, ok := r.(*metadata.PartitionChangeRecord)
+		if ok && p.Leader != nil && p.LeaderRecoveryState != nil && *p.LeaderRecoveryState == recovering {
+			c.logger.Warn("unclean leader election: records that were acknowledged may be lost", slog.String("event", "partition.unclean"),
+				slog.String("topic", img.TopicNames[p.TopicID]), slog.Int("partition", int(p.Partition)), slog.Int("leader", int(*p.Leader)))
+		}
+	}
 }

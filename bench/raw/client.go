@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 
@@ -25,8 +26,20 @@ func Connect(ctx context.Context, addr string) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{nc: nc, br: bufio.NewReaderSize(nc, 64<<10)}
-	_, err = c.Call(kmsg.NewPtrApiVersionsRequest())
-	return c, err
+	return c, c.Within(ctx, func() error {
+		_, err := c.Call(kmsg.NewPtrApiVersionsRequest())
+		return err
+	})
+}
+
+// Within has do end, with an error, when the context does: the connection is closed then.
+func (c *Client) Within(ctx context.Context, do func() error) error {
+	stop := context.AfterFunc(ctx, c.Close)
+	err := do()
+	if !stop() {
+		return errors.Join(context.Cause(ctx), err)
+	}
+	return err
 }
 
 // Close ends the connection.

@@ -18,6 +18,7 @@ import (
 // Broker is one broker process.
 type Broker struct {
 	Kind           string // "kafka" or "dmq"
+	ID             int32  // node.id
 	Addr           string // of the client listener
 	ControllerAddr string // of the controller listener
 	AdminAddr      string // dmq's admin port, empty for Kafka
@@ -39,6 +40,17 @@ func (b *Broker) PID() int { return b.cmd.Process.Pid }
 
 // start runs the process and waits until it answers ApiVersions.
 func (b *Broker) start(ctx context.Context) error {
+	began := time.Now()
+	if err := b.Launch(); err != nil {
+		return err
+	}
+	err := b.Await(ctx)
+	b.StartTook = time.Since(began)
+	return err
+}
+
+// Launch runs the process, without waiting until it answers: Await does.
+func (b *Broker) Launch() error {
 	f, err := os.OpenFile(b.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -48,19 +60,22 @@ func (b *Broker) start(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = f, f
 	// A broker dies with the test that started it, whatever becomes of the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	began := time.Now()
 	if err := StartProcess(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", b.Kind, err)
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait(); close(exited) }() // ends with the process
 	b.cmd, b.exited = cmd, exited
+	return nil
+}
+
+// Await waits until the process answers ApiVersions. One that does not in a minute is killed.
+func (b *Broker) Await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	if err := b.waitReady(ctx); err != nil {
 		return errors.Join(err, b.Kill())
 	}
-	b.StartTook = time.Since(began)
 	return nil
 }
 
@@ -115,6 +130,9 @@ func (b *Broker) LogTail(n int) string {
 
 // Running tells whether the process is there.
 func (b *Broker) Running() bool {
+	if b.exited == nil {
+		return false
+	}
 	select {
 	case <-b.exited:
 		return false

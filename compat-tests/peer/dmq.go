@@ -30,40 +30,39 @@ func Binary(ctx context.Context) (string, error) {
 
 // StartDMQ starts a one-node dmq as a real process and returns when it answers.
 func StartDMQ(ctx context.Context, bin string, o Options) (*Broker, error) {
-	if err := o.prepare(); err != nil {
-		return nil, err
-	}
-	client, controller, admin, err := o.ports()
+	b, err := newBroker("dmq", 1, &o)
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{
-		Kind: "dmq", Dir: o.Dir, DataDir: o.DataDir,
-		Addr:           fmt.Sprintf("127.0.0.1:%d", client),
-		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
-		AdminAddr:      fmt.Sprintf("127.0.0.1:%d", admin),
+	if err := prepareDMQ(bin, b, o, quorumOf([]*Broker{b}, false)); err != nil {
+		return nil, err
 	}
+	return b, b.start(ctx)
+}
+
+// prepareDMQ says how a node is run.
+func prepareDMQ(bin string, b *Broker, o Options, q quorum) error {
 	var args []string
-	b.configure = func(properties map[string]string) error {
-		base := oneNode(b, o.Advertised)
+	b.configure = func(set map[string]string) error {
+		base := properties(b, o.Advertised, q)
 		base["dmq.admin.listen"] = b.AdminAddr
-		o.Properties = properties
+		o.Properties = set
 		args = []string{"serve"}
 		for _, kv := range o.merged(base) {
 			args = append(args, "--set", kv)
 		}
 		return nil
 	}
-	if err := b.configure(o.Properties); err != nil {
-		return nil, err
-	}
-	b.command = func() *exec.Cmd {
-		cmd := exec.Command(bin, args...)
-		cmd.Dir = o.Dir
-		cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { // dmq reads these as properties
-			return strings.HasPrefix(kv, "DMQ_") || strings.HasPrefix(kv, "KAFKA_")
-		})
-		return cmd
-	}
-	return b, b.start(ctx)
+	b.command = func() *exec.Cmd { return dmqCommand(bin, o.Dir, args...) }
+	return b.configure(o.Properties)
+}
+
+// dmqCommand runs dmq in a folder, without what the environment says about its properties.
+func dmqCommand(bin, dir string, args ...string) *exec.Cmd {
+	cmd := exec.Command(bin, args...)
+	cmd.Dir = dir
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "DMQ_") || strings.HasPrefix(kv, "KAFKA_")
+	})
+	return cmd
 }

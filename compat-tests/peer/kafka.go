@@ -70,57 +70,123 @@ func (o *Options) merged(base map[string]string) []string {
 	return lines
 }
 
-// oneNode are the properties that make either broker a node of its own: the same for both, as far as both know them.
-func oneNode(b *Broker, advertised string) map[string]string {
+// properties are those that make either broker a node of a cluster, maybe the only one: the same for both, as far as both know them.
+func properties(b *Broker, advertised string, q quorum) map[string]string {
 	_, port, _ := strings.Cut(b.Addr, ":")
-	return map[string]string{
-		"process.roles": "broker,controller", "node.id": "1",
-		"controller.quorum.voters":                         "1@" + b.ControllerAddr,
+	factor, minISR := min(3, q.nodes), 1
+	if factor > 1 {
+		minISR = 2
+	}
+	base := map[string]string{
+		"process.roles": "broker,controller", "node.id": fmt.Sprint(b.ID),
 		"listeners":                                        "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
 		"advertised.listeners":                             "PLAINTEXT://" + advertised + ":" + port,
 		"controller.listener.names":                        "CONTROLLER",
 		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"log.dirs":                                         b.DataDir,
-		"offsets.topic.replication.factor":                 "1",
-		"transaction.state.log.replication.factor":         "1",
-		"transaction.state.log.min.isr":                    "1",
-		"share.coordinator.state.topic.replication.factor": "1",
-		"share.coordinator.state.topic.min.isr":            "1",
+		"offsets.topic.replication.factor":                 fmt.Sprint(factor),
+		"transaction.state.log.replication.factor":         fmt.Sprint(factor),
+		"transaction.state.log.min.isr":                    fmt.Sprint(minISR),
+		"share.coordinator.state.topic.replication.factor": fmt.Sprint(factor),
+		"share.coordinator.state.topic.min.isr":            fmt.Sprint(minISR),
 	}
+	base[q.property] = q.value
+	if factor > 1 {
+		base["default.replication.factor"], base["min.insync.replicas"] = fmt.Sprint(factor), fmt.Sprint(minISR)
+	}
+	return base
+}
+
+// quorum is what a node knows of the cluster it is part of.
+type quorum struct {
+	nodes           int
+	property, value string // the property that says where the voters are
+}
+
+// quorumOf returns what the nodes of a cluster know of each other.
+func quorumOf(nodes []*Broker, dynamic bool) quorum {
+	q := quorum{nodes: len(nodes), property: "controller.quorum.voters"}
+	var places []string
+	for _, b := range nodes {
+		place := b.ControllerAddr
+		if !dynamic {
+			place = fmt.Sprintf("%d@%s", b.ID, b.ControllerAddr)
+		}
+		places = append(places, place)
+	}
+	if dynamic {
+		q.property = "controller.quorum.bootstrap.servers"
+	}
+	q.value = strings.Join(places, ",")
+	return q
+}
+
+// newBroker is a node that was not started yet, in a folder and on ports of its own.
+func newBroker(kind string, id int32, o *Options) (*Broker, error) {
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	client, controller, admin, err := o.ports()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		Kind: kind, ID: id, Dir: o.Dir, DataDir: o.DataDir,
+		Addr:           fmt.Sprintf("127.0.0.1:%d", client),
+		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
+	}
+	if kind == "dmq" {
+		b.AdminAddr = fmt.Sprintf("127.0.0.1:%d", admin)
+	}
+	return b, nil
 }
 
 // StartKafka starts a one-node Apache Kafka 4.4 (broker and controller in one) and returns when it answers.
 func StartKafka(ctx context.Context, h Home, o Options) (*Broker, error) {
-	if err := o.prepare(); err != nil {
-		return nil, err
-	}
-	client, controller, _, err := o.ports()
+	b, err := newBroker("kafka", 1, &o)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(o.DataDir, "meta.properties")); err != nil && !o.Unformatted {
-		if err := os.CopyFS(o.DataDir, os.DirFS(filepath.Join(string(h), "format"))); err != nil {
-			return nil, fmt.Errorf("lay a formatted storage folder: %w", err)
-		}
-		syscall.Sync() // what a formatter leaves is durable, as far as the power-cut test is concerned
+	if err := h.prepare(b, o, quorumOf([]*Broker{b}, false)); err != nil {
+		return nil, err
 	}
-	b := &Broker{
-		Kind: "kafka", Dir: o.Dir, DataDir: o.DataDir,
-		Addr:           fmt.Sprintf("127.0.0.1:%d", client),
-		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
+	return b, b.start(ctx)
+}
+
+// prepare lays the storage and the configuration of a node, and says how it is run.
+func (h Home) prepare(b *Broker, o Options, q quorum) error {
+	if _, err := os.Stat(filepath.Join(o.DataDir, "meta.properties")); err != nil && !o.Unformatted {
+		if err := h.lay(b); err != nil {
+			return err
+		}
 	}
 	conf := filepath.Join(o.Dir, "kafka.properties")
-	b.configure = func(properties map[string]string) error {
-		o.Properties = properties
-		lines := o.merged(oneNode(b, o.Advertised))
+	b.configure = func(set map[string]string) error {
+		o.Properties = set
+		lines := o.merged(properties(b, o.Advertised, q))
 		return os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
-	}
-	if err := b.configure(o.Properties); err != nil {
-		return nil, err
 	}
 	b.command = func() *exec.Cmd {
 		return exec.Command("java", append(slices.Clone(o.JVM), "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 			"-cp", h.BrokerClasspath(), "kafka.Kafka", conf)...)
 	}
-	return b, b.start(ctx)
+	return b.configure(o.Properties)
 }
+
+// lay copies the formatted storage folder, which is that of node 1, and makes it the node's.
+func (h Home) lay(b *Broker) error {
+	if err := os.CopyFS(b.DataDir, os.DirFS(filepath.Join(string(h), "format"))); err != nil {
+		return fmt.Errorf("lay a formatted storage folder: %w", err)
+	}
+	if b.ID != 1 {
+		lines := fmt.Sprintf("version=1\nnode.id=%d\ndirectory.id=%s\ncluster.id=%s\n", b.ID, directoryID(b.ID), clusterID)
+		if err := os.WriteFile(filepath.Join(b.DataDir, "meta.properties"), []byte(lines), 0o644); err != nil {
+			return err
+		}
+	}
+	syscall.Sync() // what a formatter leaves is durable, as far as the power-cut test is concerned
+	return nil
+}
+
+// directoryID is an id for the log directory of a node, in Kafka's base64.
+func directoryID(id int32) string { return fmt.Sprintf("directoryOfTheNode%03dA", id) }

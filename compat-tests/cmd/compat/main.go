@@ -1,7 +1,7 @@
 // Compat runs the compatibility tests against dmq or Apache Kafka.
 //
 //	compat layout           lay out Apache Kafka's jars
-//	compat with BROKER [-p k=v]... -- COMMAND...
+//	compat with BROKER [-p k=v]... [-nodes N] -- COMMAND...
 //	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
 //	compat smoke            every client against one broker
 //	compat groups           groups of every client, in processes of their own
@@ -26,6 +26,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,6 +116,49 @@ func startBroker(ctx context.Context, kind string, properties map[string]string)
 	return b, func() error { return errors.Join(b.Stop(), os.RemoveAll(dir)) }, nil
 }
 
+// nodesFlag is the flag of the commands whose broker may be a cluster.
+func nodesFlag(fs *flag.FlagSet) *int {
+	return fs.Int("nodes", 1, "how many nodes the broker has: with 3, topics have three replicas")
+}
+
+// startNodes starts one node, or a cluster of several, in a folder of its own; done ends it and removes the folder.
+func startNodes(ctx context.Context, kind string, nodes int, o peer.ClusterOptions) (c *peer.Cluster, done func() error, err error) {
+	if nodes == 1 {
+		b, done, err := startBroker(ctx, kind, o.Properties)
+		return &peer.Cluster{Kind: kind, Nodes: []*peer.Broker{b}}, done, err
+	}
+	if o.Dir, err = os.MkdirTemp("", "compat-"+kind+"-"); err != nil {
+		return nil, nil, err
+	}
+	o.Nodes = nodes
+	if c, err = layCluster(ctx, kind, o); err == nil {
+		err = c.Start(ctx)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(o.Dir))
+	}
+	return c, func() error { return errors.Join(c.Kill(), os.RemoveAll(o.Dir)) }, nil
+}
+
+// layCluster lays out a cluster of that kind and does not start it.
+func layCluster(ctx context.Context, kind string, o peer.ClusterOptions) (*peer.Cluster, error) {
+	switch kind {
+	case "kafka":
+		h, err := peer.KafkaHome(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return peer.NewKafkaCluster(ctx, h, o)
+	case "dmq":
+		bin, err := peer.Binary(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return peer.NewDMQCluster(ctx, bin, o)
+	}
+	return nil, fmt.Errorf("unknown broker %q: kafka or dmq", kind)
+}
+
 // propertyFlag collects repeated key=value flags.
 type propertyFlag map[string]string
 
@@ -129,28 +173,31 @@ func (p propertyFlag) Set(kv string) error {
 	return nil
 }
 
+// with starts a broker, runs a command with where it is in the environment, and stops it.
 func with(ctx context.Context, args []string) (int, error) {
-	if len(args) < 2 {
+	properties := propertyFlag{}
+	fs := flag.NewFlagSet("with", flag.ContinueOnError)
+	fs.Var(properties, "p", "a property of the broker, key=value")
+	nodes := nodesFlag(fs)
+	dynamic := fs.Bool("dynamic", false, "nodes that know controller.quorum.bootstrap.servers, of which the first is the one voter")
+	if len(args) == 0 {
 		return 0, errors.New("with needs a broker and a command")
 	}
-	kind, rest := args[0], args[1:]
-	properties := map[string]string{}
-	for len(rest) > 1 && rest[0] == "-p" {
-		k, v, _ := strings.Cut(rest[1], "=")
-		properties[k] = v
-		rest = rest[2:]
+	if err := fs.Parse(args[1:]); err != nil {
+		return 2, nil
 	}
-	if len(rest) > 0 && rest[0] == "--" {
-		rest = rest[1:]
+	if fs.NArg() == 0 {
+		return 0, errors.New("with needs a command")
 	}
-	b, done, err := startBroker(ctx, kind, properties)
+	c, done, err := startNodes(ctx, args[0], *nodes, peer.ClusterOptions{Options: peer.Options{Properties: properties}, Dynamic: *dynamic})
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(os.Stderr, "%s at %s, ready after %s\n", kind, b.Addr, b.StartTook)
-	cmd := exec.CommandContext(ctx, rest[0], rest[1:]...)
+	b := c.Nodes[0]
+	fmt.Fprintf(os.Stderr, "%s at %s, ready after %s\n", c.Kind, c.Bootstrap(), b.StartTook)
+	cmd := exec.CommandContext(ctx, fs.Arg(0), fs.Args()[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "DMQ_BOOTSTRAP="+b.Addr, "DMQ_CONTROLLER="+b.ControllerAddr, "DMQ_DATA_DIR="+b.DataDir, "DMQ_ADMIN="+b.AdminAddr)
+	cmd.Env = append(os.Environ(), "DMQ_BOOTSTRAP="+c.Bootstrap(), "DMQ_CONTROLLER="+b.ControllerAddr, "DMQ_DATA_DIR="+b.DataDir, "DMQ_ADMIN="+b.AdminAddr)
 	runErr := cmd.Run()
 	err = done()
 	var exit *exec.ExitError

@@ -310,7 +310,7 @@ func TestCluster_ThreeNodesFormOneQuorum(t *testing.T) {
 	for id := 1; id <= 3; id++ {
 		createTopic(t, c.Client([]int{id}), fmt.Sprintf("from-%d", id), 3, 3)
 	}
-	c.Await("three topics", func(img *image.Image) bool { return len(img.Topics) == 3 })
+	c.Await("three topics", func(img *image.Image) bool { return img.Topics.Len() == 3 })
 
 	q := c.DescribeQuorum(2)
 	if len(q.CurrentVoters) != 3 || len(q.Observers) != 0 || q.LeaderID < 1 {
@@ -440,7 +440,7 @@ func TestCluster_SingleNodeGrows(t *testing.T) {
 		t.Errorf("without node 1: %+v", q)
 	}
 	createTopic(t, c.Client([]int{1}), "after", 1, 1)
-	c.Await("both topics", func(img *image.Image) bool { return len(img.Topics) == 2 })
+	c.Await("both topics", func(img *image.Image) bool { return img.Topics.Len() == 2 })
 
 	to := 5 - c.Controller() // 2 and 3 vote
 	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
@@ -537,7 +537,7 @@ func TestCluster_EachNodeRestarts(t *testing.T) {
 	}
 	c.Start(1, 2, 3)
 	c.Await("all unfenced, with all topics", func(img *image.Image) bool {
-		return unfenced(1, 2, 3)(img) && len(img.Topics) == 3 && img.ClusterID == clusterID
+		return unfenced(1, 2, 3)(img) && img.Topics.Len() == 3 && img.ClusterID == clusterID
 	})
 }
 

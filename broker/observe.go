@@ -191,8 +191,8 @@ func (n *node) clusterStats() metrics.ClusterStats {
 		return metrics.ClusterStats{}
 	}
 	img := n.quorum.Image()
-	s := metrics.ClusterStats{Active: true, Topics: len(img.Topics), TopicPartitions: make(map[string]int, len(img.Topics)), Brokers: make(map[int]string)}
-	for _, t := range img.Topics {
+	s := metrics.ClusterStats{Active: true, Topics: img.Topics.Len(), TopicPartitions: make(map[string]int, img.Topics.Len()), Brokers: make(map[int]string)}
+	for _, t := range img.Topics.All() {
 		s.Partitions += len(t.Partitions)
 		s.TopicPartitions[t.Name] = len(t.Partitions)
 		for i := range t.Partitions {

@@ -308,7 +308,7 @@ func classicAssignment(img *image.Image, m *consumerMember, a assignor.Assignmen
 		out.Version = min(max(int16(binary.BigEndian.Uint16(metadata)), 0), schema.ConsumerProtocolVersion)
 	}
 	for _, t := range a {
-		if name, ok := img.TopicNames[t.TopicID]; ok {
+		if name, ok := img.TopicNames.Lookup(t.TopicID); ok {
 			topic := kmsg.NewConsumerMemberAssignmentTopic()
 			topic.Topic, topic.Partitions = name, t.Partitions
 			out.Topics = append(out.Topics, topic)

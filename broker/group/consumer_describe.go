@@ -55,7 +55,7 @@ func describeMember(img *image.Image, m *consumerMember, target assignor.Assignm
 func describeAssignment(img *image.Image, a assignor.Assignment) kmsg.Assignment {
 	out := kmsg.NewAssignment()
 	for _, t := range a {
-		if name, ok := img.TopicNames[t.TopicID]; ok {
+		if name, ok := img.TopicNames.Lookup(t.TopicID); ok {
 			topic := kmsg.NewAssignmentTopicPartition()
 			topic.TopicID, topic.Topic, topic.Partitions = t.TopicID, name, t.Partitions
 			out.TopicPartitions = append(out.TopicPartitions, topic)

@@ -335,7 +335,7 @@ func (m *consumerModel) join(c *consumerClient, lost bool) {
 	subscription := kmsg.NewConsumerMemberMetadata()
 	subscription.Version, subscription.Topics = 3, c.topics
 	for _, owned := range m.owned(c) {
-		if name, ok := m.w.image.TopicNames[owned.TopicID]; ok {
+		if name, ok := m.w.image.TopicNames.Lookup(owned.TopicID); ok {
 			subscription.OwnedPartitions = append(subscription.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: name, Partitions: owned.Partitions})
 		}
 	}
@@ -420,7 +420,7 @@ func (m *consumerModel) lead(joined *kmsg.JoinGroupResponse) []kmsg.SyncGroupReq
 		}
 		subscribed := assignor.Member{ID: member.MemberID}
 		for i, topic := range spec.Topics {
-			if slices.Contains(subscription.Topics, m.w.image.TopicNames[topic.ID]) {
+			if slices.Contains(subscription.Topics, m.w.image.TopicNames.Get(topic.ID)) {
 				subscribed.Topics = append(subscribed.Topics, int32(i))
 			}
 		}
@@ -443,7 +443,7 @@ func (m *consumerModel) lead(joined *kmsg.JoinGroupResponse) []kmsg.SyncGroupReq
 				owner := owners[tp{t.TopicID, p}]
 				return owner != "" && owner != given.MemberID // it has to give it up first, and then joins again
 			})
-			assignment.Topics = append(assignment.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: m.w.image.TopicNames[t.TopicID], Partitions: free})
+			assignment.Topics = append(assignment.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: m.w.image.TopicNames.Get(t.TopicID), Partitions: free})
 		}
 		given.MemberAssignment = assignment.AppendTo(nil)
 		out = append(out, given)
@@ -453,7 +453,7 @@ func (m *consumerModel) lead(joined *kmsg.JoinGroupResponse) []kmsg.SyncGroupReq
 
 func (m *consumerModel) allTopics() map[string]subscribers {
 	out := make(map[string]subscribers)
-	for name := range m.w.image.Topics {
+	for name := range m.w.image.Topics.All() {
 		out[name] = subscribers{byName: 1}
 	}
 	return out
@@ -605,7 +605,7 @@ func (m *consumerModel) checkUsers() {
 			continue
 		}
 		for p := range c.uses {
-			if _, exists := m.w.image.TopicNames[p.topic]; !exists {
+			if _, exists := m.w.image.TopicNames.Lookup(p.topic); !exists {
 				continue // there is nothing to consume
 			}
 			if member != nil {
@@ -664,7 +664,7 @@ func (m *consumerModel) settle() {
 		}
 		maps.Copy(users, c.uses)
 	}
-	for name, topic := range m.w.image.Topics {
+	for name, topic := range m.w.image.Topics.All() {
 		wanted := slices.ContainsFunc(m.clients, func(c *consumerClient) bool { return c.wants(name) })
 		for p := range topic.Partitions {
 			if used := users[tp{topic.ID, int32(p)}]; used != wanted {

@@ -88,7 +88,7 @@ func resolve(img *image.Image, patterns []string, now time.Time) map[string]*res
 		if err != nil {
 			continue // from the log of a release that took it; it matches nothing
 		}
-		for name := range img.Topics {
+		for name := range img.Topics.All() {
 			if re.MatchString(name) {
 				r.topics = append(r.topics, name)
 			}

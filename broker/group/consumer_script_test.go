@@ -181,7 +181,7 @@ func (w *consumerWorld) changeMetadata(t *testing.T, command string, a args) {
 	var records []metadata.Record
 	switch command {
 	case "topic":
-		id := protocol.TopicID{15: byte(len(w.image.Topics) + 1 + 100*len(a.named["again"]))}
+		id := protocol.TopicID{15: byte(w.image.Topics.Len() + 1 + 100*len(a.named["again"]))}
 		records = append(records, &metadata.TopicRecord{Name: a.words[0], ID: id})
 		records = append(records, newPartitions(id, 0, a.num("partitions", 1))...)
 	case "grow":
@@ -345,7 +345,7 @@ func (w *consumerWorld) showAssignment(a assignor.Assignment) string {
 }
 
 func (w *consumerWorld) topicName(id protocol.TopicID) string {
-	if name, ok := w.image.TopicNames[id]; ok {
+	if name, ok := w.image.TopicNames.Lookup(id); ok {
 		return name
 	}
 	return "#" + strconv.Itoa(int(id[15]))

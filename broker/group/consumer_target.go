@@ -167,7 +167,7 @@ func (o *consumerOp) spec(old, m *consumerMember) assignor.Spec {
 	index := make(map[string]int32, len(spec.Topics))
 	if !spec.Homogeneous {
 		for i, t := range spec.Topics {
-			index[img.TopicNames[t.ID]] = int32(i)
+			index[img.TopicNames.Get(t.ID)] = int32(i)
 		}
 	}
 	spec.Members = make([]assignor.Member, len(members))

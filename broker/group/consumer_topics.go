@@ -160,7 +160,7 @@ func dropResolved(topics map[string]subscribers, r *resolvedRegex) {
 
 // subscribes reports whether a member is subscribed to a topic. A pattern that was not matched yet matches nothing.
 func (g *consumerGroup) subscribes(m *consumerMember, img *image.Image, id protocol.TopicID) bool {
-	name, ok := img.TopicNames[id]
+	name, ok := img.TopicNames.Lookup(id)
 	if !ok {
 		return false
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/distributedmq/dmq/broker/coordlog"
 	"github.com/distributedmq/dmq/broker/coordlog/coordtest"
 	"github.com/distributedmq/dmq/kraft/image"
-	"github.com/distributedmq/dmq/protocol"
 )
 
 // kafkaAnswer is what Apache Kafka said of a group: see schema/testdata/README.md.
@@ -46,15 +45,15 @@ func readKafkaAnswers(t *testing.T) (answers []kafkaAnswer) {
 
 // kafkaTopics is an image with the topics that the answers name.
 func kafkaTopics(answers []kafkaAnswer) *image.Image {
-	img := &image.Image{Topics: make(map[string]*image.Topic), TopicNames: make(map[protocol.TopicID]string)}
+	img := &image.Image{}
 	for _, a := range answers {
 		if a.Consumer == nil {
 			continue
 		}
 		for _, m := range a.Consumer.Members {
 			for _, tp := range slices.Concat(m.Assignment.TopicPartitions, m.TargetAssignment.TopicPartitions) {
-				img.TopicNames[tp.TopicID] = tp.Topic
-				img.Topics[tp.Topic] = &image.Topic{Name: tp.Topic, ID: tp.TopicID, Partitions: make([]image.Partition, 3)}
+				t := &image.Topic{Name: tp.Topic, ID: tp.TopicID, Partitions: make([]image.Partition, 3)}
+				img.Topics, img.TopicNames = img.Topics.With(tp.Topic, t), img.TopicNames.With(tp.TopicID, tp.Topic)
 			}
 		}
 	}

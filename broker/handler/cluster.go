@@ -180,7 +180,7 @@ func describedTopics(img *image.Image, req *kmsg.DescribeTopicPartitionsRequest)
 		start, from = req.Cursor.Topic, req.Cursor.Partition
 	}
 	if len(req.Topics) == 0 {
-		for name := range img.Topics {
+		for name := range img.Topics.All() {
 			if name >= start {
 				names = append(names, name)
 			}

@@ -81,7 +81,6 @@ func testImage() *image.Image {
 	}
 	img := &image.Image{
 		Version: 50, ClusterID: "cluster", Features: map[string]int16{"metadata.version": 33}, FeaturesEpoch: 4,
-		Topics: map[string]*image.Topic{}, TopicNames: map[protocol.TopicID]string{},
 		Brokers: map[protocol.NodeID]*image.Broker{
 			1: {ID: 1, Endpoints: endpoint(testListener, "a")},
 			2: {ID: 2, Endpoints: endpoint(testListener, "b"), Fenced: true},
@@ -98,7 +97,7 @@ func testImage() *image.Image {
 	}
 	add := func(name string, id byte, partitions ...image.Partition) {
 		topic := &image.Topic{Name: name, ID: protocol.TopicID{id}, Partitions: partitions}
-		img.Topics[name], img.TopicNames[topic.ID] = topic, name
+		img.Topics, img.TopicNames = img.Topics.With(name, topic), img.TopicNames.With(topic.ID, name)
 	}
 	ids := func(n ...protocol.NodeID) []protocol.NodeID { return n }
 	add("orders", 1,
@@ -248,11 +247,11 @@ func TestMetadata_AutoCreates(t *testing.T) {
 	create := func(c *control) func(*kmsg.CreateTopicsRequest) {
 		return func(req *kmsg.CreateTopicsRequest) {
 			next := *c.img
-			next.Topics = map[string]*image.Topic{}
+			next.Topics = image.Table[string, *image.Topic]{}
 			for _, topic := range req.Topics {
-				next.Topics[topic.Topic] = &image.Topic{Name: topic.Topic, ID: protocol.TopicID{7}, Partitions: []image.Partition{
+				next.Topics = next.Topics.With(topic.Topic, &image.Topic{Name: topic.Topic, ID: protocol.TopicID{7}, Partitions: []image.Partition{
 					{Replicas: []protocol.NodeID{1}, ISR: []protocol.NodeID{1}, Leader: 1},
-				}}
+				}})
 			}
 			c.img = &next
 		}

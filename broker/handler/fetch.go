@@ -169,7 +169,7 @@ func (c *fetchCall) open(img *image.Image) {
 }
 
 func topicName(img *image.Image, id protocol.TopicID) (string, bool) {
-	name, ok := img.TopicNames[id]
+	name, ok := img.TopicNames.Lookup(id)
 	return name, ok
 }
 

@@ -2,7 +2,6 @@ package handler_test
 
 import (
 	"context"
-	"maps"
 	"testing"
 	"time"
 
@@ -159,8 +158,7 @@ func TestFindCoordinator_CreatesTheTopic(t *testing.T) {
 	s := newStack(t)
 	with := s.images.Load()
 	without := *with
-	without.Topics = maps.Clone(with.Topics)
-	delete(without.Topics, group.Topic)
+	without.Topics = with.Topics.Without(group.Topic)
 	s.images.Store(&without)
 	var created *kmsg.CreateTopicsRequest
 	fails := true
@@ -198,12 +196,12 @@ func TestFindCoordinator_NobodyLeads(t *testing.T) {
 	s := newStack(t)
 	for name, change := range map[string]func(img *image.Image){
 		"no leader": func(img *image.Image) {
-			img.Topics[group.Topic].Partitions[0].Leader = image.NoLeader
+			img.Topics.Get(group.Topic).Partitions[0].Leader = image.NoLeader
 		},
 		"a fenced leader":       func(img *image.Image) { img.Brokers[1].Fenced = true },
 		"not on this listener":  func(img *image.Image) { img.Brokers[1].Endpoints[0].Name = "INTERNAL" },
-		"a partition too many":  func(img *image.Image) { img.Topics[group.Topic].Partitions = nil },
-		"a leader nobody knows": func(img *image.Image) { img.Topics[group.Topic].Partitions[0].Leader = 9 },
+		"a partition too many":  func(img *image.Image) { img.Topics.Get(group.Topic).Partitions = nil },
+		"a leader nobody knows": func(img *image.Image) { img.Topics.Get(group.Topic).Partitions[0].Leader = 9 },
 	} {
 		img := testImage()
 		change(img)

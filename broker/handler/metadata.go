@@ -117,8 +117,8 @@ func requestedTopics(img *image.Image, req *kmsg.MetadataRequest, all bool) (nam
 }
 
 func sortedTopics(img *image.Image) []string {
-	names := make([]string, 0, len(img.Topics))
-	for name := range img.Topics {
+	names := make([]string, 0, img.Topics.Len())
+	for name := range img.Topics.All() {
 		names = append(names, name)
 	}
 	slices.Sort(names)

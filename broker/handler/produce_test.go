@@ -255,7 +255,7 @@ func TestProduce_PartitionNamedTwiceCountsOnce(t *testing.T) {
 	for _, n := range []int{2, 100} {
 		s := newStack(t)
 		img := testImage()
-		img.Topics["orders"].Partitions = make([]image.Partition, 200)
+		img.Topics.Get("orders").Partitions = make([]image.Partition, 200)
 		s.images.Store(img)
 		var a appended
 		s.replicas.append = a.append

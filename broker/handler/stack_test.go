@@ -42,9 +42,7 @@ var (
 func testImage() *image.Image {
 	rack := "r2"
 	img := &image.Image{
-		ClusterID:  "cluster",
-		Topics:     map[string]*image.Topic{},
-		TopicNames: map[protocol.TopicID]string{},
+		ClusterID: "cluster",
 		Brokers: map[protocol.NodeID]*image.Broker{
 			1: {ID: 1, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "one", Port: 9092}}},
 			2: {ID: 2, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "two", Port: 9093}}, Rack: &rack},
@@ -55,7 +53,7 @@ func testImage() *image.Image {
 		for range n {
 			t.Partitions = append(t.Partitions, image.Partition{Replicas: []protocol.NodeID{1}, ISR: []protocol.NodeID{1}, Leader: 1, LeaderEpoch: 5})
 		}
-		img.Topics[name], img.TopicNames[id] = t, name
+		img.Topics, img.TopicNames = img.Topics.With(name, t), img.TopicNames.With(id, name)
 	}
 	add("orders", ordersID, 3)
 	add("others", othersID, 1)

@@ -282,7 +282,7 @@ func (d *decider) validateConfigs(r image.Resource, configs map[string]string, c
 func (d *decider) checkExists(v *view, r image.Resource) error {
 	switch r.Type {
 	case image.ResourceTopic:
-		if v.img.Topics[r.Name] == nil {
+		if v.img.Topics.Get(r.Name) == nil {
 			return errcode.New(errcode.KindUnknownTopicOrPartition, "The topic '%s' does not exist.", r.Name)
 		}
 	case image.ResourceBroker:

@@ -125,7 +125,7 @@ func TestController_OneNode(t *testing.T) {
 		t.Errorf("epoch %d, answered %d", got, epoch)
 	}
 	topic := l.create(t, "t")
-	if topic.ErrorCode != 0 || l.quorum.Image().Topics["t"].ID != topic.TopicID {
+	if topic.ErrorCode != 0 || l.quorum.Image().Topics.Get("t").ID != topic.TopicID {
 		t.Errorf("created %+v", topic)
 	}
 	img := l.quorum.Image()
@@ -143,7 +143,7 @@ func TestController_OneNode(t *testing.T) {
 	// The same process id, a new life: the broker of the new process need not wait for the session of the old one.
 	l = startLive(t, disk, func(o *controller.Options) { o.IncarnationID = id("9") })
 	l.register(t, 1, 9)
-	if p := l.quorum.Image().Topics["t"].Partitions[0]; p.Leader != 1 || p.LeaderEpoch != 2 {
+	if p := l.quorum.Image().Topics.Get("t").Partitions[0]; p.Leader != 1 || p.LeaderEpoch != 2 {
 		t.Errorf("after a restart: %+v", p)
 	}
 	check(t, l.stop())
@@ -198,11 +198,11 @@ func TestController_ConcurrentRequests(t *testing.T) {
 					mu.Lock()
 					created[name]++
 					mu.Unlock()
-					if l.quorum.Image().Topics[name] == nil {
+					if l.quorum.Image().Topics.Get(name) == nil {
 						t.Errorf("%s is said to be created, but is not there", name)
 					}
 				case int16(errcode.KindTopicAlreadyExists):
-					if l.quorum.Image().Topics[name] == nil {
+					if l.quorum.Image().Topics.Get(name) == nil {
 						t.Errorf("%s is said to exist, but is not there", name)
 					}
 				default:

@@ -39,7 +39,7 @@ func (d *decider) deleteTopics(v *view, req *kmsg.DeleteTopicsRequest) (decision
 
 	byName := make(map[protocol.TopicID]bool, len(x.names))
 	for _, name := range x.names {
-		switch t := v.img.Topics[name]; {
+		switch t := v.img.Topics.Get(name); {
 		case t == nil:
 			x.add(&name, protocol.TopicID{}, &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition})
 		case x.given[t.ID] > 0:

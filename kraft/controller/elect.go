@@ -72,7 +72,7 @@ func (at place) partition() *image.Partition { return &at.topic.Partitions[at.in
 // find lists the partitions of which something holds, in the order of their topics' names.
 func (v *view) find(holds func(*image.Partition) bool) []place {
 	var places []place
-	for _, t := range v.img.Topics {
+	for _, t := range v.img.Topics.All() {
 		for i := range t.Partitions {
 			if holds(&t.Partitions[i]) {
 				places = append(places, place{t, i})

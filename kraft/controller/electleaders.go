@@ -65,7 +65,7 @@ func indexes(n int) []int32 {
 
 // electLeader decides one partition of ElectLeaders.
 func (d *decider) electLeader(v *view, o *overlay, name string, partition int32, kind int8) error {
-	t := v.img.Topics[name]
+	t := v.img.Topics.Get(name)
 	if t == nil {
 		return errcode.New(errcode.KindUnknownTopicOrPartition, "No such topic as %s", name)
 	}

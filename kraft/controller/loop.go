@@ -315,7 +315,7 @@ func (c *Controller) reportLoss(records []metadata.Record, img *image.Image) {
 		p, ok := r.(*metadata.PartitionChangeRecord)
 		if ok && p.Leader != nil && p.LeaderRecoveryState != nil && *p.LeaderRecoveryState == recovering {
 			c.logger.Warn("unclean leader election: records that were acknowledged may be lost", slog.String("event", "partition.unclean"),
-				slog.String("topic", img.TopicNames[p.TopicID]), slog.Int("partition", int(p.Partition)), slog.Int("leader", int(*p.Leader)))
+				slog.String("topic", img.TopicNames.Get(p.TopicID)), slog.Int("partition", int(p.Partition)), slog.Int("leader", int(*p.Leader)))
 		}
 	}
 }

@@ -146,7 +146,7 @@ func (m *model) request(what string, req kmsg.Request) kmsg.Response {
 func (m *model) watch(records []metadata.Record) {
 	for _, r := range records {
 		if c, ok := r.(*metadata.PartitionChangeRecord); ok && c.LeaderRecoveryState != nil && *c.LeaderRecoveryState == 1 {
-			key := modelKey{m.s.Image().TopicNames[c.TopicID], int(c.Partition)}
+			key := modelKey{m.s.Image().TopicNames.Get(c.TopicID), int(c.Partition)}
 			if m.durable {
 				m.fail("%v: an unclean election where everything was synced", key)
 			}
@@ -182,9 +182,9 @@ func (m *model) begin() {
 
 // partitions calls f with each partition of an image.
 func partitions(img *image.Image, f func(key modelKey, p *image.Partition)) {
-	for _, name := range slices.Sorted(maps.Keys(img.Topics)) {
-		for i := range img.Topics[name].Partitions {
-			f(modelKey{name, i}, &img.Topics[name].Partitions[i])
+	for _, name := range slices.Sorted(img.Topics.Keys()) {
+		for i := range img.Topics.Get(name).Partitions {
+			f(modelKey{name, i}, &img.Topics.Get(name).Partitions[i])
 		}
 	}
 }
@@ -500,7 +500,7 @@ func (m *model) alterISR(b *modelBroker, key modelKey, l *leading, want []protoc
 	r := kmsg.NewPtrAlterPartitionRequest()
 	r.Version, r.BrokerID, r.BrokerEpoch = 3, int32(b.id), b.epoch
 	rt := kmsg.NewAlterPartitionRequestTopic()
-	rt.TopicID = b.image.Topics[key.topic].ID
+	rt.TopicID = b.image.Topics.Get(key.topic).ID
 	rp := kmsg.NewAlterPartitionRequestTopicPartition()
 	rp.Partition, rp.LeaderEpoch, rp.PartitionEpoch = int32(key.partition), l.epoch, l.partitionEpoch
 	for _, id := range want {

@@ -44,7 +44,7 @@ func (d *decider) alterReassignments(v *view, req *kmsg.AlterPartitionAssignment
 
 // alterReassignment decides one partition.
 func (d *decider) alterReassignment(v *view, o *overlay, name string, rp *kmsg.AlterPartitionAssignmentsRequestTopicPartition, sameFactor bool) error {
-	t := v.img.Topics[name]
+	t := v.img.Topics.Get(name)
 	if t == nil {
 		return errcode.New(errcode.KindUnknownTopicOrPartition, "Unable to find a topic named %s.", name)
 	}
@@ -131,7 +131,7 @@ func listReassignments(v *view, req *kmsg.ListPartitionReassignmentsRequest) dec
 		}
 	}
 	for i := range req.Topics {
-		if t := v.img.Topics[req.Topics[i].Topic]; t != nil {
+		if t := v.img.Topics.Get(req.Topics[i].Topic); t != nil {
 			list(t, req.Topics[i].Partitions)
 		}
 	}

@@ -428,7 +428,7 @@ func alterPartitionRequest(s *controller.Script, line string, a args) kmsg.Reque
 		partition, _ := strconv.Atoi(n)
 		rp.Partition = int32(partition)
 		rp.LeaderRecoveryState = int8(o.num("recovery", 0))
-		if t := s.Image().Topics[name]; t != nil {
+		if t := s.Image().Topics.Get(name); t != nil {
 			rt.TopicID = t.ID
 			if partition < len(t.Partitions) {
 				rp.LeaderEpoch = t.Partitions[partition].LeaderEpoch + int32(o.num("leader-epoch", 0))
@@ -512,7 +512,7 @@ func assignDirsRequest(s *controller.Script, line string, a args) kmsg.Request {
 	for _, fields := range sections(line) {
 		name, n, _ := strings.Cut(fields[0], ":")
 		rt := kmsg.NewAssignReplicasToDirsRequestDirectoryTopic()
-		if t := s.Image().Topics[name]; t != nil {
+		if t := s.Image().Topics.Get(name); t != nil {
 			rt.TopicID = t.ID
 		}
 		rp := kmsg.NewAssignReplicasToDirsRequestDirectoryTopicPartition()
@@ -663,7 +663,7 @@ func formatRecords(s *controller.Script, records []metadata.Record) string {
 }
 
 func formatRecord(s *controller.Script, r metadata.Record) string {
-	topic := func(id protocol.TopicID) string { return s.Image().TopicNames[id] }
+	topic := func(id protocol.TopicID) string { return s.Image().TopicNames.Get(id) }
 	switch r := r.(type) {
 	case *metadata.PartitionRecord:
 		return fmt.Sprintf("partition %s-%d %s", topic(r.TopicID), r.Partition, formatPartition(&r.PartitionState))
@@ -759,9 +759,9 @@ func formatImage(img *image.Image) string {
 		fmt.Fprintf(&b, "broker %d epoch %d incarnation %d fenced %v shutting down %v dirs %d\n",
 			id, br.Epoch, br.IncarnationID[15], br.Fenced, br.InControlledShutdown, len(br.LogDirs))
 	}
-	for _, name := range slices.Sorted(maps.Keys(img.Topics)) {
-		for i := range img.Topics[name].Partitions {
-			fmt.Fprintf(&b, "%s-%d %s\n", name, i, formatPartition(&img.Topics[name].Partitions[i]))
+	for _, name := range slices.Sorted(img.Topics.Keys()) {
+		for i := range img.Topics.Get(name).Partitions {
+			fmt.Fprintf(&b, "%s-%d %s\n", name, i, formatPartition(&img.Topics.Get(name).Partitions[i]))
 		}
 	}
 	return b.String()

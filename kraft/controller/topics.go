@@ -140,7 +140,7 @@ func (d *decider) createTopic(v *view, brokers []placement.Broker, t *kmsg.Creat
 }
 
 func checkNewName(v *view, name string) error {
-	if v.img.Topics[name] != nil { // later than the rest in Kafka's code, but it wins there
+	if v.img.Topics.Get(name) != nil { // later than the rest in Kafka's code, but it wins there
 		return errcode.New(errcode.KindTopicAlreadyExists, "Topic '%s' already exists.", name)
 	}
 	if err := protocol.ValidateTopicName(name); err != nil {
@@ -387,7 +387,7 @@ func checkAdditionalTotal(v *view, req *kmsg.CreatePartitionsRequest, count map[
 	total := int64(0)
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		if topic := v.img.Topics[t.Topic]; topic != nil && count[t.Topic] == 1 {
+		if topic := v.img.Topics.Get(t.Topic); topic != nil && count[t.Topic] == 1 {
 			total += max(0, int64(t.Count)-int64(len(topic.Partitions)))
 		}
 	}
@@ -399,7 +399,7 @@ func checkAdditionalTotal(v *view, req *kmsg.CreatePartitionsRequest, count map[
 
 // morePartitions decides one topic of CreatePartitions. It raises the leader counts in brokers by what it places.
 func morePartitions(v *view, brokers []placement.Broker, t *kmsg.CreatePartitionsRequestTopic) ([]metadata.Record, error) {
-	topic := v.img.Topics[t.Topic]
+	topic := v.img.Topics.Get(t.Topic)
 	if topic == nil {
 		return nil, &errcode.Error{Kind: errcode.KindUnknownTopicOrPartition}
 	}

@@ -26,7 +26,7 @@ func newView(img *image.Image) *view {
 		img: img, leaders: make(map[protocol.NodeID]int), holders: make(map[protocol.NodeID]int),
 		collides: make(map[string]map[string]struct{}),
 	}
-	for name, t := range img.Topics {
+	for name, t := range img.Topics.All() {
 		v.nameAdded(name)
 		for i := range t.Partitions {
 			v.count(&t.Partitions[i], 1)
@@ -126,5 +126,5 @@ func (v *view) active(id protocol.NodeID) bool {
 
 // sortedTopics lists the topics by name.
 func (v *view) sortedTopics() []*image.Topic {
-	return slices.SortedFunc(maps.Values(v.img.Topics), func(a, b *image.Topic) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(v.img.Topics.Values(), func(a, b *image.Topic) int { return cmp.Compare(a.Name, b.Name) })
 }

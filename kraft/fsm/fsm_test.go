@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -175,7 +176,7 @@ func (f *follower) Publish(d *image.Delta) {
 		}
 		f.topics[name] = topic
 	}
-	if diff := cmp.Diff(d.Next.Topics, f.topics, equal); diff != "" {
+	if diff := cmp.Diff(maps.Collect(d.Next.Topics.All()), f.topics, equal); diff != "" {
 		f.t.Fatalf("deltas do not add up: %s", diff)
 	}
 	full := image.Diff(d.Prev, d.Next)

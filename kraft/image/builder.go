@@ -30,7 +30,8 @@ type Builder struct {
 	prev  *Image
 	next  Image
 	delta Delta
-	owned struct{ topics, topicNames, brokers, controllers, configs, features bool } // maps that are ours to write to
+	owned struct{ brokers, controllers, configs, features bool } // maps that are ours to write to
+	edits struct{ topics, topicNames tableEdit }
 
 	fresh        map[string]*Topic     // topics that this builder made and may still write to
 	freshConfigs map[Resource]struct{} // the same for the configs of a resource
@@ -159,22 +160,20 @@ func (b *Builder) topic(r *metadata.TopicRecord) string {
 	if r.Name == "" || r.ID.IsZero() {
 		return "topic without name or id"
 	}
-	if _, ok := b.next.Topics[r.Name]; ok {
+	if b.next.Topic(r.Name) != nil {
 		return fmt.Sprintf("topic %q exists", r.Name)
 	}
-	if name, ok := b.next.TopicNames[r.ID]; ok {
+	if name, ok := b.next.TopicNames.Lookup(r.ID); ok {
 		return fmt.Sprintf("topic id %s belongs to %q", r.ID, name)
 	}
-	own(&b.next.TopicNames, &b.owned.topicNames)
-	b.next.TopicNames[r.ID] = r.Name
+	set(&b.edits.topicNames, &b.next.TopicNames, r.ID, r.Name)
 	b.setTopic(&Topic{Name: r.Name, ID: r.ID, CreatedAt: r.CreatedAt})
 	return ""
 }
 
 // setTopic stores a topic that the builder made.
 func (b *Builder) setTopic(t *Topic) {
-	own(&b.next.Topics, &b.owned.topics)
-	b.next.Topics[t.Name] = t
+	set(&b.edits.topics, &b.next.Topics, t.Name, t)
 	mark(&b.fresh, t.Name, t)
 	mark(&b.delta.ChangedTopics, t.Name, t)
 }
@@ -196,10 +195,8 @@ func (b *Builder) removeTopic(r *metadata.RemoveTopicRecord) string {
 	if t == nil {
 		return fmt.Sprintf("no topic has id %s", r.ID)
 	}
-	own(&b.next.Topics, &b.owned.topics)
-	own(&b.next.TopicNames, &b.owned.topicNames)
-	delete(b.next.Topics, t.Name)
-	delete(b.next.TopicNames, t.ID)
+	remove(&b.edits.topics, &b.next.Topics, t.Name)
+	remove(&b.edits.topicNames, &b.next.TopicNames, t.ID)
 	delete(b.fresh, t.Name)
 	delete(b.delta.ChangedTopics, t.Name)
 	if old := b.prev.TopicByID(t.ID); old != nil { // one created and deleted within the batch was never seen
@@ -273,7 +270,7 @@ func Merge(p *Partition, r *metadata.PartitionChangeRecord) {
 
 func (b *Builder) config(r *metadata.ConfigRecord) string {
 	resource := Resource{r.ResourceType, r.ResourceName}
-	if resource.Type == ResourceTopic && b.next.Topics[resource.Name] == nil {
+	if resource.Type == ResourceTopic && b.next.Topic(resource.Name) == nil {
 		return fmt.Sprintf("config of unknown topic %q", resource.Name)
 	}
 	configs := b.next.Configs[resource]

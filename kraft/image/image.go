@@ -28,8 +28,8 @@ type Image struct {
 	Version        int64 // position in the metadata log (raft index) of the last command applied; nudges do not count
 	Revision       int64 // number of commands applied since the cluster began
 	ClusterID      string
-	Topics         map[string]*Topic
-	TopicNames     map[protocol.TopicID]string
+	Topics         Table[string, *Topic]
+	TopicNames     Table[protocol.TopicID, string]
 	Brokers        map[protocol.NodeID]*Broker
 	Controllers    map[protocol.NodeID]*Controller
 	Configs        map[Resource]map[string]string
@@ -42,20 +42,20 @@ type Image struct {
 func Empty() *Image { return &Image{} }
 
 // Topic returns the topic of that name, or nil.
-func (i *Image) Topic(name string) *Topic { return i.Topics[name] }
+func (i *Image) Topic(name string) *Topic { return i.Topics.Get(name) }
 
 // TopicByID returns the topic with that id, or nil.
 func (i *Image) TopicByID(id protocol.TopicID) *Topic {
-	name, ok := i.TopicNames[id]
+	name, ok := i.TopicNames.Lookup(id)
 	if !ok {
 		return nil
 	}
-	return i.Topics[name]
+	return i.Topics.Get(name)
 }
 
 // Partition returns a partition, or nil.
 func (i *Image) Partition(tp protocol.TopicPartition) *Partition {
-	t := i.Topics[tp.Topic]
+	t := i.Topics.Get(tp.Topic)
 	if t == nil || tp.Partition < 0 || int(tp.Partition) >= len(t.Partitions) {
 		return nil
 	}

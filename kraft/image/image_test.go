@@ -82,7 +82,7 @@ func TestBuilder_Epochs(t *testing.T) {
 	change := func(r metadata.PartitionChangeRecord) image.Partition {
 		r.TopicID = protocol.TopicID{1}
 		img, _ = build(t, img, []metadata.Record{&r})
-		return img.Topics["a"].Partitions[0]
+		return img.Topics.Get("a").Partitions[0]
 	}
 	if p := change(metadata.PartitionChangeRecord{ISR: []protocol.NodeID{1, 2}}); p.LeaderEpoch != 0 || p.PartitionEpoch != 1 {
 		t.Errorf("an ISR change: epochs %d/%d", p.LeaderEpoch, p.PartitionEpoch)
@@ -157,10 +157,10 @@ func TestBuilder_Delta(t *testing.T) {
 	if d.Prev != base || d.Next != next {
 		t.Error("the delta is between other images")
 	}
-	if len(d.ChangedTopics) != 1 || d.ChangedTopics["a"] != next.Topics["a"] || len(next.Topics["a"].Partitions) != 2 {
+	if len(d.ChangedTopics) != 1 || d.ChangedTopics["a"] != next.Topics.Get("a") || len(next.Topics.Get("a").Partitions) != 2 {
 		t.Errorf("changed topics %v", d.ChangedTopics)
 	}
-	if len(d.DeletedTopics) != 1 || d.DeletedTopics[0] != base.Topics["a"] {
+	if len(d.DeletedTopics) != 1 || d.DeletedTopics[0] != base.Topics.Get("a") {
 		t.Errorf("deleted topics %v", d.DeletedTopics)
 	}
 	if _, ok := d.ChangedConfigs[image.Resource{Type: image.ResourceTopic, Name: "a"}]; !ok || len(next.Configs) != 0 {

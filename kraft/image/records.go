@@ -56,8 +56,8 @@ func (i *Image) brokerRecords(yield func(metadata.Record) bool) bool {
 }
 
 func (i *Image) topicRecords(yield func(metadata.Record) bool) bool {
-	for _, name := range slices.Sorted(maps.Keys(i.Topics)) {
-		t := i.Topics[name]
+	for _, name := range slices.Sorted(i.Topics.Keys()) {
+		t := i.Topics.Get(name)
 		if !yield(&metadata.TopicRecord{Name: t.Name, ID: t.ID, CreatedAt: t.CreatedAt}) {
 			return false
 		}
@@ -118,13 +118,13 @@ func FromRecords(h Header, records iter.Seq2[metadata.Record, error]) (*Image, e
 // Diff compares two images from scratch, for readers who did not see every step between them.
 func Diff(prev, next *Image) *Delta {
 	d := &Delta{Prev: prev, Next: next}
-	for name, t := range next.Topics {
-		if prev.Topics[name] != t {
+	for name, t := range next.Topics.All() {
+		if prev.Topics.Get(name) != t {
 			mark(&d.ChangedTopics, name, t)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(prev.Topics)) {
-		if t := prev.Topics[name]; next.TopicNames[t.ID] != name {
+	for _, name := range slices.Sorted(prev.Topics.Keys()) {
+		if t := prev.Topics.Get(name); next.TopicNames.Get(t.ID) != name {
 			d.DeletedTopics = append(d.DeletedTopics, t)
 		}
 	}

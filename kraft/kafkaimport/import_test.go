@@ -74,11 +74,11 @@ func TestRead_ApacheKafka(t *testing.T) {
 	if err := json.Unmarshal(must(os.ReadFile("testdata/kafka-4.4.0.json")), &said); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(said)), slices.Sorted(maps.Keys(img.Topics))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(said)), slices.Sorted(img.Topics.Keys())); diff != "" {
 		t.Fatalf("topics: %s", diff)
 	}
 	for name, want := range said {
-		got := img.Topics[name]
+		got := img.Topics.Get(name)
 		if id := base64.StdEncoding.EncodeToString(got.ID[:]); id != want.ID {
 			t.Errorf("%s: id %s, want %s", name, id, want.ID)
 		}
@@ -296,7 +296,7 @@ func TestRead_OtherNodesDoNotComeAlong(t *testing.T) {
 		{Replicas: node, ISR: node, Leader: 1, LeaderEpoch: 5, PartitionEpoch: 6},
 		{Replicas: node, ISR: node, Leader: 1, LeaderEpoch: 5, PartitionEpoch: 7},
 	}
-	if diff := cmp.Diff(want, imageOf(t, res).Topics["t"].Partitions); diff != "" {
+	if diff := cmp.Diff(want, imageOf(t, res).Topics.Get("t").Partitions); diff != "" {
 		t.Error(diff)
 	}
 	if len(res.Foreign) != 1 || res.Foreign[0].Partition != 1 || res.Reduced != 2 {
@@ -315,7 +315,7 @@ func TestRead_Changes(t *testing.T) {
 	}
 	node := []protocol.NodeID{1}
 	want := []image.Partition{{Replicas: node, ISR: node, Leader: 1, LeaderEpoch: 7, PartitionEpoch: 9, LeaderRecoveryState: 1}}
-	if diff := cmp.Diff(want, imageOf(t, res).Topics["t"].Partitions); diff != "" {
+	if diff := cmp.Diff(want, imageOf(t, res).Topics.Get("t").Partitions); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -340,7 +340,7 @@ func TestRead_Transactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := slices.Sorted(maps.Keys(imageOf(t, res).Topics)); !slices.Equal(got, []string{"before", "whole"}) {
+	if got := slices.Sorted(imageOf(t, res).Topics.Keys()); !slices.Equal(got, []string{"before", "whole"}) {
 		t.Errorf("topics %v", got)
 	}
 	if _, err := read(t, end(new(script))); err == nil {

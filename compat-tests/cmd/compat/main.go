@@ -17,6 +17,7 @@
 //	compat datadir          data directories between Kafka and dmq
 //	compat groupdata        records of every kind of group, beside Kafka's
 //	compat bench-groups     what groups cost, on dmq and on Kafka
+//	compat bench-failover   how long a cluster of three nodes is gone, of dmq and of Kafka
 //	compat kill, powercut   crashes under load
 //	compat chaos            every kind of fault, on three nodes under load
 //
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "kill": runKill, "chaos": runChaos, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "kill": runKill, "chaos": runChaos, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

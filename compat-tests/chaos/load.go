@@ -54,6 +54,7 @@ func (l *load) options(more ...kgo.Opt) []kgo.Opt {
 // group has read and committed everything, and ends the rest.
 func (l *load) start(ctx context.Context) (stop func(context.Context) error, drain func(context.Context, map[history.Partition]int64) error, err error) {
 	producing, stopProducing := context.WithCancel(ctx)
+	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx)) // records on their way outlive those who sent them
 	reading, stopReading := context.WithCancel(ctx)
 	var writers, readers sync.WaitGroup
 	var clients []*kgo.Client
@@ -61,11 +62,12 @@ func (l *load) start(ctx context.Context) (stop func(context.Context) error, dra
 		cl, err := l.producer(int32(p + 1))
 		if err != nil {
 			stopProducing()
+			giveUp()
 			stopReading()
 			return nil, nil, err
 		}
 		clients = append(clients, cl)
-		writers.Go(func() { l.produce(producing, cl, int32(p+1)) })
+		writers.Go(func() { l.produce(producing, sending, cl, int32(p+1)) })
 	}
 	progress := newProgress()
 	readers.Go(func() { l.consume(reading) })
@@ -75,6 +77,7 @@ func (l *load) start(ctx context.Context) (stop func(context.Context) error, dra
 	readers.Go(func() { l.watch(reading) })
 	stop = func(ctx context.Context) error {
 		stopProducing()
+		context.AfterFunc(ctx, giveUp)
 		writers.Wait()
 		var errs []error
 		for i, cl := range clients {
@@ -83,6 +86,7 @@ func (l *load) start(ctx context.Context) (stop func(context.Context) error, dra
 			}
 			cl.Close()
 		}
+		giveUp()
 		return errors.Join(errs...)
 	}
 	drain = func(ctx context.Context, ends map[history.Partition]int64) error {
@@ -105,15 +109,16 @@ func (l *load) producer(proc int32) (*kgo.Client, error) {
 		kgo.ProducerLinger(time.Duration(proc%2)*5*time.Millisecond), kgo.RecordDeliveryTimeout(60*time.Second), kgo.ProduceRequestTimeout(5*time.Second))...)
 }
 
-// produce sends records at the rate, in bursts, until its context ends. It waits where the cluster does not keep up.
-func (l *load) produce(ctx context.Context, cl *kgo.Client, proc int32) {
+// produce sends records at the rate, in bursts, until ctx ends. It waits where the cluster does not keep up. What was sent goes on
+// until sending ends.
+func (l *load) produce(ctx, sending context.Context, cl *kgo.Client, proc int32) {
 	rng := rand.New(rand.NewPCG(l.seed, uint64(proc)))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for n := int64(0); ; {
 		for range max(1, l.rate/100) {
 			n++
-			l.send(ctx, cl, proc, history.NewValue(proc, n), history.Partition{Topic: loadTopics[rng.IntN(len(loadTopics))], Partition: rng.Int32N(loadPartitions)}, rng.IntN(maxSize))
+			l.send(sending, cl, proc, history.NewValue(proc, n), history.Partition{Topic: loadTopics[rng.IntN(len(loadTopics))], Partition: rng.Int32N(loadPartitions)}, rng.IntN(maxSize))
 		}
 		select {
 		case <-tick.C:
@@ -126,11 +131,7 @@ func (l *load) produce(ctx context.Context, cl *kgo.Client, proc int32) {
 // send sends one record. Whatever error comes back, nobody knows what became of it.
 func (l *load) send(ctx context.Context, cl *kgo.Client, proc int32, v history.Value, to history.Partition, size int) {
 	op := history.Op{Kind: history.Send, Proc: proc, Start: l.h.Now(), Partition: to, Value: v, Offset: -1, Outcome: history.Unknown}
-	sent := context.WithoutCancel(ctx) // a record that is on its way is not given up
-	if ctx.Err() != nil {
-		return
-	}
-	cl.Produce(sent, &kgo.Record{Topic: to.Topic, Partition: to.Partition, Value: payload(v, size)}, func(r *kgo.Record, err error) {
+	cl.Produce(ctx, &kgo.Record{Topic: to.Topic, Partition: to.Partition, Value: payload(v, size)}, func(r *kgo.Record, err error) {
 		if err == nil {
 			op.Outcome, op.Offset = history.OK, r.Offset
 		} else {

@@ -38,6 +38,18 @@ type Figures struct {
 	Replicas *replicas.Result
 }
 
+// Broken says what does not hold of what clients were told and of what the disks hold, or "".
+func (f *Figures) Broken() string {
+	var found []string
+	for _, k := range slices.Sorted(maps.Keys(f.Anomalies)) {
+		found = append(found, fmt.Sprintf("%d %s", f.Anomalies[k], k))
+	}
+	if n := len(f.Replicas.Mismatches); n > 0 {
+		found = append(found, fmt.Sprintf("%d partitions differ", n))
+	}
+	return strings.Join(found, ", ")
+}
+
 // Run lets the schedule of the seed loose on a cluster of three nodes and checks what its clients were told. It says on Out what
 // it does, and closes with the figures. Figures are nil when it did not come that far.
 func Run(ctx context.Context, o Options) (*report.Report, *Figures) {

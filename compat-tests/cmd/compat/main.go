@@ -20,6 +20,7 @@
 //	compat bench-failover   how long a cluster of three nodes is gone, of dmq and of Kafka
 //	compat kill, powercut   crashes under load
 //	compat chaos            every kind of fault, on three nodes under load
+//	compat faults           faults planted in dmq: each has to be found
 //
 // Every subcommand that tests closes with "N passed, N failed" and exits with 1 when anything failed.
 package main
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "kill": runKill, "chaos": runChaos, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

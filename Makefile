@@ -3,6 +3,8 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ARGS    ?=
+CHAOS_TIME ?= 20m
+CHAOS_SEED ?=
 
 .PHONY: help build run test unit race wasm lint fmt check compat chaos fuzz bench docs clean
 
@@ -37,6 +39,11 @@ check: wasm lint race ## what to run before a commit
 
 compat: build ## the long compatibility runs: 20 power cuts, every client at full size
 	LONG=1 ./compat-tests/test.sh
+
+chaos: build ## faults of every kind on three nodes for CHAOS_TIME (20m) by CHAOS_SEED, and faults planted in dmq that have to be found
+	cd compat-tests && $(GO) build -o ../.cache/bin/compat ./cmd/compat
+	DMQ_BIN=bin/dmq .cache/bin/compat chaos -duration $(CHAOS_TIME) $(addprefix -seed ,$(CHAOS_SEED))
+	.cache/bin/compat faults -chaos
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
 	./compat-tests/fuzz.sh

@@ -31,6 +31,8 @@ need javac openjdk-17-jdk-headless
 need mvn maven
 need mkfs.ext4 e2fsprogs
 need losetup util-linux
+need ip iproute2
+need nft nftables
 need cargo cargo
 [ -e /usr/include/zlib.h ] || packages+=(zlib1g-dev)
 need python3 python3

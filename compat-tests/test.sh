@@ -14,7 +14,9 @@
 #   life        scripts of group life played on both, the transcripts compared
 #   transcripts only with LONG=1: the transcripts of the state machine of classic groups played by dmq
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
+#   faults      faults planted in dmq: the tests of their rooms have to find them
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
+#   chaos       90 seconds of every kind of fault on three nodes; networks and disks of their own need root (or sudo)
 #
 # Each part prints its own lines; the end is a table, one "N passed, N failed" line over all of them and, where a part could
 # not run on this machine, a last line that starts with NOT RUN.
@@ -75,8 +77,10 @@ part groupdata $compat groupdata
 [ -z "${LONG:-}" ] || part "proof life" $compat life -b kafka
 [ -z "${LONG:-}" ] || part transcripts $compat transcripts
 part datadir $compat datadir
+part faults $compat faults
 part "kill -9" $compat kill -rounds "$rounds"
 part "power cut" $compat powercut -rounds "$rounds"
+part chaos $compat chaos -duration 90s
 
 echo
 echo "$table"

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/distributedmq/dmq/compat-tests/history"
@@ -29,25 +26,6 @@ type Options struct {
 	Rate       int  // records a second of each producer
 	Plain      bool // no namespaces and disks, although this machine has them
 	Out        io.Writer
-}
-
-// Figures are what a run came to.
-type Figures struct {
-	Faults map[Fault]int
-	*history.Result
-	Replicas *replicas.Result
-}
-
-// Broken says what does not hold of what clients were told and of what the disks hold, or "".
-func (f *Figures) Broken() string {
-	var found []string
-	for _, k := range slices.Sorted(maps.Keys(f.Anomalies)) {
-		found = append(found, fmt.Sprintf("%d %s", f.Anomalies[k], k))
-	}
-	if n := len(f.Replicas.Mismatches); n > 0 {
-		found = append(found, fmt.Sprintf("%d partitions differ", n))
-	}
-	return strings.Join(found, ", ")
 }
 
 // Run lets the schedule of the seed loose on a cluster of three nodes and checks what its clients were told. It says on Out what
@@ -101,7 +79,8 @@ func (x *execution) run(ctx context.Context) *Figures {
 	if err := h.Flush(); err != nil {
 		x.r.Fail("history", err)
 	}
-	fig := &Figures{Faults: n.done}
+	fig := newFigures()
+	fig.Faults = n.done
 	x.r.Check("what clients were told", func() (err error) {
 		fig.Result, err = checkFile(file.Name())
 		return errors.Join(err, fig.Result.Err())
@@ -179,21 +158,8 @@ func (x *execution) compare(ctx context.Context, ends map[history.Partition]int6
 
 // tell prints the figures.
 func (x *execution) tell(n *nemesis, f *Figures) {
-	total := 0
-	var kinds []string
-	for _, k := range slices.Sorted(maps.Keys(f.Faults)) {
-		total += f.Faults[k]
-		kinds = append(kinds, fmt.Sprintf("%s %d", k, f.Faults[k]))
-	}
-	fmt.Fprintf(x.Out, "chaos: seed %d: %d faults (%s)\n", x.Seed, total, strings.Join(kinds, ", "))
-	fmt.Fprintf(x.Out, "chaos: %d records acknowledged, %d unknown, %d offsets read, %d commits; lost %d, unseen %d, duplicated %d, reordered %d, skipped %d, disagreeing %d\n",
-		f.Acked, f.Unknown, f.Read, f.Commits, f.Anomalies[history.Lost], f.Anomalies[history.Unseen], f.Anomalies[history.Duplicated],
-		f.Anomalies[history.Reordered], f.Anomalies[history.Skipped], f.Anomalies[history.Disagreeing])
-	fmt.Fprintf(x.Out, "chaos: %d replicas' batches compared byte for byte, %d MiB, in %d partitions; %d differ\n",
-		f.Replicas.Batches, f.Replicas.Bytes>>20, f.Replicas.Partitions, len(f.Replicas.Mismatches))
-	for _, k := range slices.Sorted(maps.Keys(n.skipped)) {
-		fmt.Fprintf(x.Out, "NOT RUN: chaos %s: %s\n", k, n.skipped[k])
-	}
+	f.skipped = n.skipped
+	f.print(x.Out, fmt.Sprintf("chaos: seed %d", x.Seed))
 }
 
 // keep copies the disks beside the logs: they are taken down.

@@ -27,7 +27,6 @@ func runChaos(ctx context.Context, args []string) (int, error) {
 	fs.IntVar(&o.Rate, "rate", 400, "records a second of each of the producers")
 	fs.BoolVar(&o.Plain, "plain", false, "plain processes on loopback, as without root")
 	fs.Var(propertyFlag(o.Properties), "p", "a property of the nodes, key=value")
-	keep := fs.Bool("keep", false, "leave the folder of the run in any case")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
 	}
@@ -41,8 +40,8 @@ func runChaos(ctx context.Context, args []string) (int, error) {
 	if o.Dir, err = os.MkdirTemp("", "compat-chaos-"); err != nil {
 		return 0, err
 	}
-	r, _ := chaos.Run(ctx, o)
-	if r.Failed == 0 && !*keep {
+	r := chaos.RunAll(ctx, o)
+	if r.Failed == 0 {
 		err = os.RemoveAll(o.Dir)
 	}
 	return r.Close(), err

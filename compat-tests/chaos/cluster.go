@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,10 +126,15 @@ func (c *cluster) ready(ctx context.Context, within time.Duration, ids []int) er
 			if !n.running() {
 				return fmt.Errorf("node %d has ended\n%s", n.id, n.logTail(20))
 			}
-			req := kmsg.NewPtrMetadataRequest()
-			req.Topics = []kmsg.MetadataRequestTopic{}
 			rctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
+			conn, err := new(net.Dialer).DialContext(rctx, "tcp4", n.net.listens(n.id).client)
+			if err != nil {
+				return err
+			}
+			_ = conn.Close()
+			req := kmsg.NewPtrMetadataRequest()
+			req.Topics = []kmsg.MetadataRequestTopic{}
 			for _, seed := range c.client.SeedBrokers() {
 				resp, err := seed.Request(rctx, req)
 				if err != nil {

@@ -186,7 +186,7 @@ func (n *namespaces) delay(ctx context.Context, node int, rules []rule, script *
 	}
 	d := newDelays(n.space(node))
 	n.delayed[node] = d
-	script.WriteString(" chain redirect {\n  type nat hook output priority -100;\n")
+	script.WriteString(" chain out {\n  type nat hook output priority -100;\n")
 	for _, r := range rules {
 		if r.from != node || r.delay == 0 || r.to == clients {
 			continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
 )
 
 // raftLogger lets raft log through slog. What raft calls Info is Debug here: the quorum itself reports the changes an
@@ -80,8 +81,14 @@ func (l *raftLogger) Error(msg string, args ...any) {
 	switch msg {
 	case "failed to heartbeat to", "failed to appendEntries to", "failed to make requestVote RPC", "failed to make requestPreVote RPC",
 		"failed to pipeline appendEntries", "failed to start pipeline replication to", "failed to decode incoming command",
-		"failed to flush response", "failed to send snapshot to", "failed to install snapshot", "peer has newer term, stopping replication":
+		"failed to flush response", "peer has newer term, stopping replication":
 		l.Debug(msg, args...)
+	case "failed to get log": // that is how raft finds out that a member needs a snapshot
+		if slices.Contains(args, any(hraft.ErrLogNotFound)) {
+			l.Debug(msg, args...)
+			return
+		}
+		l.log(slog.LevelError, msg, args)
 	default:
 		l.log(slog.LevelError, msg, args)
 	}

@@ -20,6 +20,7 @@ const (
 	joinPause    = time.Second            // between rounds of asking, while nobody takes this node in
 	silentAfter  = 2 * time.Second        // a member that hears of no leader for so long asks again
 	complainFor  = 10 * time.Second       // between log lines of what this node waits for
+	forgetAfter  = time.Minute            // a leader drops an observer that is no registered broker and has not answered for so long
 	changeWithin = 5 * time.Second        // for a change of raft's configuration to commit
 )
 
@@ -62,6 +63,8 @@ func (q *Quorum) tend(ctx context.Context) {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	j := joiner{q: q, began: time.Now()}
+	var leads time.Time // since when; zero: it does not
+	var known uint64    // the configuration that was looked at last
 	for {
 		select {
 		case <-changes:
@@ -69,10 +72,38 @@ func (q *Quorum) tend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if q.IsLeader() {
-			q.completeMembers(ctx)
-		} else {
+		if index := q.raft.GetConfiguration().Index(); index != known {
+			known = index
+			q.o.Network.Recheck() // who was removed, or replaced by another disk, may not go on
+		}
+		if !q.IsLeader() {
+			leads = time.Time{}
 			j.ask(ctx)
+			continue
+		}
+		if leads.IsZero() {
+			leads = time.Now()
+		}
+		q.completeMembers(ctx)
+		q.forgetMembers(ctx, leads)
+	}
+}
+
+// forgetMembers drops observers that are not there any more: a broker that was unregistered, a controller that has lost its vote.
+// Should they come back, they ask to be added.
+func (q *Quorum) forgetMembers(ctx context.Context, leads time.Time) {
+	if time.Since(leads) < forgetAfter {
+		return
+	}
+	img := q.Image()
+	for _, s := range q.servers() {
+		id := nodeID(s.ID)
+		if s.Suffrage == hraft.Voter || img.Brokers[id] != nil || time.Since(q.peers.Of(id).Contact) < forgetAfter {
+			continue
+		}
+		q.logger.Info("observer forgotten: it is no registered broker and does not answer", slog.String("event", "quorum.forgotten"), slog.Int("peer", int(id)))
+		if err := q.raftCall(ctx, func() error { return q.raft.RemoveServer(s.ID, 0, changeWithin).Error() }); err != nil {
+			return
 		}
 	}
 }
@@ -160,6 +191,9 @@ func (q *Quorum) Join(ctx context.Context, peer raftnet.Identity) raftnet.Reply 
 		}
 		if s.Address == want {
 			return raftnet.Reply{Leader: q.o.NodeID}
+		}
+		if known != peer.DirectoryID && !known.IsZero() && time.Since(q.peers.Of(peer.NodeID).Contact) < silentAfter {
+			return refuse(fmt.Sprintf("node %d is there already, with directory %s: give each node a node.id of its own", peer.NodeID, known))
 		}
 		suffrage = s.Suffrage
 	}

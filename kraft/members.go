@@ -188,15 +188,6 @@ func (q *Quorum) UpdateVoter(ctx context.Context, key VoterKey, address string) 
 	return q.setMember(ctx, s.ID, want, hraft.Voter)
 }
 
-// Forget drops a member that does not vote, such as the broker that was unregistered, unless it answers. Leader only.
-func (q *Quorum) Forget(ctx context.Context, id protocol.NodeID) error {
-	s, ok := q.server(id)
-	if !ok || s.Suffrage == hraft.Voter || id == q.o.NodeID || time.Since(q.peers.Of(id).Contact) < silentAfter {
-		return nil
-	}
-	return q.raftCall(ctx, func() error { return q.raft.RemoveServer(s.ID, 0, changeWithin).Error() })
-}
-
 // HandOver hands leadership to the voter that is named. It fails with INVALID_REQUEST for a node that does not vote. Leader only.
 func (q *Quorum) HandOver(ctx context.Context, to protocol.NodeID) error {
 	if !q.IsLeader() {

@@ -8,6 +8,7 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 
+	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -139,14 +140,9 @@ func (t *progressTransport) await(id hraft.ServerID) error {
 	}
 }
 
-// isHeartbeat tells raft's heartbeats from its replication as raft's own transport does.
-func isHeartbeat(a *hraft.AppendEntriesRequest) bool {
-	return a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
-}
-
 // AppendEntries implements hraft.Transport.
 func (t *progressTransport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
-	if !isHeartbeat(args) {
+	if !raftnet.IsHeartbeat(args) {
 		if err := t.await(id); err != nil {
 			return err
 		}

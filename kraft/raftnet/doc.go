@@ -29,6 +29,6 @@
 // ended.
 //
 // Invariants:
-//  1. A preamble costs at most a kilobyte and preambleTimeout, whatever is sent.
+//  1. A preamble costs at most two kilobytes and preambleTimeout, whatever is sent.
 //  2. No byte of raft is read from a node of another cluster, or from one that the handler refuses.
 package raftnet

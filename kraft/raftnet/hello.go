@@ -15,7 +15,7 @@ const Magic = 0xDA
 const (
 	version    = 1
 	headerSize = 4
-	maxBody    = 1020 // with the header a kilobyte
+	maxBody    = 2044 // with the header two kilobytes: all texts at their longest, and room for later fields
 )
 
 // Kind says what a stream is for.
@@ -86,24 +86,21 @@ type Reply struct {
 // errMalformed says that bytes are no preamble.
 var errMalformed = errors.New("malformed preamble")
 
-// appendTo writes the frame of a hello.
-func (h *Hello) appendTo(b []byte) []byte {
-	return frame(b, func(b []byte) []byte { return h.Identity.appendTo(append(b, byte(h.Kind))) })
+// encode returns the frame of a hello.
+func (h *Hello) encode() []byte {
+	return frame(h.Identity.appendTo([]byte{Magic, version, 0, 0, byte(h.Kind)}))
 }
 
-// appendTo writes the frame of a reply.
-func (r *Reply) appendTo(b []byte) []byte {
-	return frame(b, func(b []byte) []byte {
-		b = r.Identity.appendTo(append(b, byte(r.Status)))
-		b = binary.BigEndian.AppendUint32(b, uint32(r.Leader))
-		return appendText(appendText(b, r.LeaderAddress), r.Reason)
-	})
+// encode returns the frame of a reply.
+func (r *Reply) encode() []byte {
+	b := r.Identity.appendTo([]byte{Magic, version, 0, 0, byte(r.Status)})
+	b = binary.BigEndian.AppendUint32(b, uint32(r.Leader))
+	return frame(appendText(appendText(b, r.LeaderAddress), r.Reason))
 }
 
-func frame(b []byte, body func([]byte) []byte) []byte {
-	start := len(b)
-	b = body(append(b, Magic, version, 0, 0))
-	binary.BigEndian.PutUint16(b[start+2:], uint16(len(b)-start-headerSize))
+// frame fills in the length.
+func frame(b []byte) []byte {
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-headerSize))
 	return b
 }
 

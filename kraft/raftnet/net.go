@@ -190,7 +190,7 @@ func (n *Net) check(handler Handler, hello Hello) (reply Reply, stop bool) {
 // reply sends a reply under this node's identity.
 func (n *Net) reply(w io.Writer, r Reply) error {
 	r.Identity = n.Self()
-	_, err := w.Write(r.appendTo(nil))
+	_, err := w.Write(r.encode())
 	return err
 }
 
@@ -311,7 +311,7 @@ func (n *Net) greet(ctx context.Context, nc net.Conn, kind Kind) (Reply, error) 
 	}
 	self := n.Self()
 	hello := Hello{Kind: kind, Identity: self}
-	if _, err := nc.Write(hello.appendTo(nil)); err != nil {
+	if _, err := nc.Write(hello.encode()); err != nil {
 		return Reply{}, err
 	}
 	reply, err := readReply(nc)
@@ -322,7 +322,8 @@ func (n *Net) greet(ctx context.Context, nc net.Conn, kind Kind) (Reply, error) 
 		reply.Status = StatusCluster
 	}
 	n.met(reply.Identity)
-	return reply, nc.SetDeadline(time.Time{})
+	_ = nc.SetDeadline(time.Time{}) // of a connection that has ended already, which its next use tells
+	return reply, nil
 }
 
 // ErrGoodbye is the cause of a context by which a session is ended in order.

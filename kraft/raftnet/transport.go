@@ -2,7 +2,9 @@ package raftnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -15,9 +17,10 @@ import (
 )
 
 const (
-	dialTimeout = time.Second
-	callTimeout = 5 * time.Second // of a call of raft; one that carries a snapshot has longer
-	pooled      = 3               // connections kept for each peer
+	dialTimeout  = 500 * time.Millisecond
+	callTimeout  = 5 * time.Second // of a call that the other side answers after writing to its disk; one with a snapshot has longer
+	quickTimeout = time.Second     // of heartbeats and votes: a connection that has gone silent is soon given up for another one
+	pooled       = 3               // connections kept for each peer
 )
 
 // ServerAddress is what raft's configuration holds of a server: its directory id, which may be zero, and where it listens.
@@ -48,15 +51,24 @@ func SplitServerAddress(a hraft.ServerAddress) (directory protocol.TopicID, addr
 //
 // In raft's headers a node is named by its id, never by an address: raft compares and stores what stands there.
 type Transport struct {
-	*hraft.NetworkTransport
-	net *Net
+	*hraft.NetworkTransport                         // replication, and what others call
+	quick                   *hraft.NetworkTransport // heartbeats and elections
+	net                     *Net
 }
 
 // Transport returns the transport for raft. It is closed before n.
 func (n *Net) Transport(logger hclog.Logger) *Transport {
-	return &Transport{net: n, NetworkTransport: hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
-		Logger: logger, Stream: &layer{net: n, closed: make(chan struct{})}, MaxPool: pooled, Timeout: callTimeout, MsgpackUseNewTimeFormat: true,
-	})}
+	open := func(timeout time.Duration, accepted <-chan net.Conn) *hraft.NetworkTransport {
+		return hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
+			Logger: logger, Stream: &layer{net: n, accepted: accepted, closed: make(chan struct{})}, MaxPool: pooled, Timeout: timeout, MsgpackUseNewTimeFormat: true,
+		})
+	}
+	return &Transport{net: n, NetworkTransport: open(callTimeout, n.accepted), quick: open(quickTimeout, nil)}
+}
+
+// IsHeartbeat tells raft's heartbeats from its replication, as raft's own transport does.
+func IsHeartbeat(a *hraft.AppendEntriesRequest) bool {
+	return a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
 }
 
 // target names a peer for the pool of connections and for Dial.
@@ -66,6 +78,9 @@ func target(id hraft.ServerID, address hraft.ServerAddress) hraft.ServerAddress 
 
 // AppendEntries implements hraft.Transport.
 func (t *Transport) AppendEntries(id hraft.ServerID, address hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	if IsHeartbeat(args) {
+		return t.quick.AppendEntries(id, target(id, address), args, resp)
+	}
 	return t.NetworkTransport.AppendEntries(id, target(id, address), args, resp)
 }
 
@@ -74,34 +89,49 @@ func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, address hraft.Serve
 	return t.NetworkTransport.AppendEntriesPipeline(id, target(id, address))
 }
 
+// InstallSnapshot implements hraft.Transport.
+func (t *Transport) InstallSnapshot(id hraft.ServerID, address hraft.ServerAddress, args *hraft.InstallSnapshotRequest, resp *hraft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, target(id, address), args, resp, data)
+}
+
 // RequestVote implements hraft.Transport.
 func (t *Transport) RequestVote(id hraft.ServerID, address hraft.ServerAddress, args *hraft.RequestVoteRequest, resp *hraft.RequestVoteResponse) error {
-	return t.NetworkTransport.RequestVote(id, target(id, address), args, resp)
+	return t.quick.RequestVote(id, target(id, address), args, resp)
 }
 
 // RequestPreVote implements hraft.WithPreVote.
 func (t *Transport) RequestPreVote(id hraft.ServerID, address hraft.ServerAddress, args *hraft.RequestPreVoteRequest, resp *hraft.RequestPreVoteResponse) error {
-	return t.NetworkTransport.RequestPreVote(id, target(id, address), args, resp)
+	return t.quick.RequestPreVote(id, target(id, address), args, resp)
 }
 
 // TimeoutNow implements hraft.Transport.
 func (t *Transport) TimeoutNow(id hraft.ServerID, address hraft.ServerAddress, args *hraft.TimeoutNowRequest, resp *hraft.TimeoutNowResponse) error {
-	return t.NetworkTransport.TimeoutNow(id, target(id, address), args, resp)
+	return t.quick.TimeoutNow(id, target(id, address), args, resp)
 }
 
 // EncodePeer implements hraft.Transport.
 func (t *Transport) EncodePeer(id hraft.ServerID, _ hraft.ServerAddress) []byte { return []byte(id) }
 
+// CloseStreams gives up every connection to others.
+func (t *Transport) CloseStreams() {
+	t.NetworkTransport.CloseStreams()
+	t.quick.CloseStreams()
+}
+
+// Close implements hraft.WithClose.
+func (t *Transport) Close() error { return errors.Join(t.NetworkTransport.Close(), t.quick.Close()) }
+
 // layer is raft's view of the streams (hraft.StreamLayer).
 type layer struct {
-	net    *Net
-	closed chan struct{}
+	net      *Net
+	accepted <-chan net.Conn // nil: it only dials
+	closed   chan struct{}
 }
 
 // Accept implements net.Listener.
 func (l *layer) Accept() (net.Conn, error) {
 	select {
-	case c := <-l.net.accepted:
+	case c := <-l.accepted:
 		return c, nil
 	case <-l.closed:
 		return nil, net.ErrClosed

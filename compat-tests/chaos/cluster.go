@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -261,17 +262,44 @@ func (c *cluster) createTopics(ctx context.Context) error {
 	return c.inSync(ctx, 60*time.Second)
 }
 
-// heal undoes every fault and starts what is not running.
-func (c *cluster) heal(ctx context.Context) error {
-	return errors.Join(c.net.apply(ctx, nil), c.each(nil, func(n *node) error {
-		if n.running() {
-			if n.paused {
-				return n.thaw()
-			}
-			return nil
+// alive says which node has ended although nobody ended it.
+func (c *cluster) alive() error {
+	return c.each(nil, func(n *node) error {
+		if !n.running() {
+			return fmt.Errorf("node %d has ended by itself\n%s", n.id, n.logTail(30))
 		}
-		return n.start()
+		return nil
+	})
+}
+
+// heal undoes every fault and starts what is not running, which is an error all the same.
+func (c *cluster) heal(ctx context.Context) error {
+	dead := c.alive()
+	return errors.Join(dead, c.net.apply(ctx, nil), c.each(nil, func(n *node) error {
+		switch {
+		case !n.running():
+			return n.start()
+		case n.paused:
+			return n.thaw()
+		}
+		return nil
 	}))
+}
+
+// panicked says which node's log tells of a panic.
+func (c *cluster) panicked() error {
+	return c.each(nil, func(n *node) error {
+		text, err := os.ReadFile(n.logFile())
+		if err != nil {
+			return err
+		}
+		for _, word := range []string{"panic:", "panic=", "goroutine ", "fatal error:"} {
+			if i := bytes.Index(text, []byte(word)); i >= 0 {
+				return fmt.Errorf("node %d: %s", n.id, text[max(0, i-300):min(len(text), i+2000)])
+			}
+		}
+		return nil
+	})
 }
 
 // close ends the processes and leaves nothing of the nodes but their folders.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,13 +20,17 @@ type nemesis struct {
 	now     func() time.Duration
 	done    map[Fault]int
 	skipped map[Fault]string // why one cannot be done here
+
+	moving sync.WaitGroup // reassignments, which go on while other faults come
+	mu     sync.Mutex     // guards moved and out
+	moved  error
 }
 
 // unsupported says why a fault cannot be done here, or "".
 func (n *nemesis) unsupported(f Fault) string {
 	isolated := n.c.nodes[1].disk != nil
 	switch f {
-	case Partition, Isolate, OneWay, Loss:
+	case Partition, Isolate, OneWay, Bridge, Flap, Loss:
 		if !isolated {
 			return "network namespaces need root, nft and ip"
 		}
@@ -39,6 +44,7 @@ func (n *nemesis) unsupported(f Fault) string {
 
 // run does the steps. It returns early only when something is broken beyond what a fault may do.
 func (n *nemesis) run(ctx context.Context, steps []Step) error {
+	defer n.moving.Wait()
 	for _, s := range steps {
 		if why := n.unsupported(s.Fault); why != "" {
 			n.skipped[s.Fault] = why
@@ -47,15 +53,21 @@ func (n *nemesis) run(ctx context.Context, steps []Step) error {
 		if err := pause(ctx, s.Calm); err != nil {
 			return err
 		}
+		if err := n.c.alive(); err != nil {
+			return err
+		}
 		if err := n.step(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.Fault, err)
 		}
 		n.done[s.Fault]++
 	}
-	return nil
+	n.moving.Wait()
+	return n.moved
 }
 
 func (n *nemesis) say(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	fmt.Fprintf(n.out, "%8.3fs %s\n", n.now().Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -95,6 +107,10 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 		return n.network(ctx, s, one, []rule{{from: others[0], to: one, cut: true}, {from: others[1], to: one, cut: true}})
 	case Deaf:
 		return n.network(ctx, s, one, []rule{{from: anybody, to: one, cut: true}})
+	case Bridge:
+		return n.network(ctx, s, one, bothWays(others[0], others[1:], rule{cut: true}))
+	case Flap:
+		return n.flap(ctx, s, one, bothWays(one, others, rule{cut: true}))
 	case Loss:
 		return n.network(ctx, s, 0, everyLink(n.c.net, rule{loss: 5 + int(s.Pick>>8)%25}))
 	case Delay:
@@ -210,6 +226,19 @@ func (n *nemesis) network(ctx context.Context, s Step, id int, rules []rule) err
 	return errors.Join(pause(ctx, s.Lasts), n.c.net.apply(ctx, nil))
 }
 
+// flap puts rules in force and takes them back, again and again.
+func (n *nemesis) flap(ctx context.Context, s Step, id int, rules []rule) error {
+	n.say("%s: node %d for %s", s.Fault, id, s.Lasts.Round(time.Millisecond))
+	for end := time.Now().Add(s.Lasts); time.Now().Before(end); {
+		for _, now := range [][]rule{rules, nil} {
+			if err := errors.Join(n.c.net.apply(ctx, now), pause(ctx, s.Lasts/10)); err != nil {
+				return err
+			}
+		}
+	}
+	return n.c.net.apply(ctx, nil)
+}
+
 func describe(id int, rules []rule) string {
 	switch r := rules[0]; {
 	case r.loss > 0:
@@ -296,32 +325,29 @@ func (n *nemesis) restart(ctx context.Context, s Step) error {
 	return nil
 }
 
-// reassign takes a replica of a partition away and gives it back, so that it copies everything anew.
+// reassign takes a replica of a partition away and gives it back, so that it copies everything anew. It goes on while other
+// faults come; one partition moves at a time.
 func (n *nemesis) reassign(ctx context.Context, s Step) error {
-	topic, partition := loadTopics[int(s.Pick)%len(loadTopics)], int32(s.Pick>>8)%loadPartitions
-	if partition < 0 {
-		partition = -partition
-	}
-	gone := int32(s.Pick>>16)%nodeCount + 1
+	n.moving.Wait()
+	topic, partition := loadTopics[s.Pick%uint32(len(loadTopics))], int32(s.Pick>>8%loadPartitions)
+	gone := int32(s.Pick>>16%nodeCount) + 1
 	n.say("%s: %s-%d leaves %d and comes back", s.Fault, topic, partition, gone)
-	var few, all []int32
-	for id := int32(1); id <= nodeCount; id++ {
-		all = append(all, (id+int32(s.Pick>>24))%nodeCount+1)
+	var all []int32
+	for id := range uint32(nodeCount) {
+		all = append(all, int32((id+s.Pick>>24)%nodeCount)+1)
 	}
-	few = slices.DeleteFunc(slices.Clone(all), func(id int32) bool { return id == gone })
-	for _, replicas := range [][]int32{few, all} {
-		if err := n.assign(ctx, topic, partition, replicas); err != nil {
-			return err
-		}
-		if err := pause(ctx, s.Lasts); err != nil {
-			return err
-		}
-	}
+	few := slices.DeleteFunc(slices.Clone(all), func(id int32) bool { return id == gone })
+	n.moving.Go(func() {
+		err := errors.Join(n.assign(ctx, topic, partition, few), pause(ctx, s.Lasts), n.assign(ctx, topic, partition, all))
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.moved = errors.Join(n.moved, err)
+	})
 	return nil
 }
 
 func (n *nemesis) assign(ctx context.Context, topic string, partition int32, replicas []int32) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	var req kadm.AlterPartitionAssignmentsReq
 	req.Assign(topic, partition, replicas)

@@ -86,6 +86,7 @@ func (x *execution) run(ctx context.Context) *Figures {
 		return errors.Join(err, fig.Result.Err())
 	})
 	fig.Replicas = x.compare(ctx, ends)
+	x.r.Check("no node panicked", x.c.panicked)
 	x.r.Check("something was tested", func() error {
 		if fig.Acked < 1000 || fig.Final < fig.Acked || fig.Commits == 0 {
 			return fmt.Errorf("%d records acknowledged, %d read at the end, %d commits", fig.Acked, fig.Final, fig.Commits)

@@ -24,6 +24,8 @@ const (
 	Isolate        Fault = "isolate"        // one node hears nobody and nobody hears it
 	OneWay         Fault = "oneway"         // one node does not hear the others, who hear it
 	Deaf           Fault = "deaf"           // one node hears nobody, not even clients
+	Bridge         Fault = "bridge"         // two nodes do not hear each other; the third hears both
+	Flap           Fault = "flap"           // one node and the others hear each other now and then
 	Loss           Fault = "loss"           // packets between all nodes are lost at random
 	Delay          Fault = "delay"          // bytes between all nodes are held back
 	PowerCut       Fault = "powercut"       // of one node and its disk
@@ -31,13 +33,13 @@ const (
 	DiskFull       Fault = "diskfull"       // of one node
 	SlowDisk       Fault = "slowdisk"       // of one node
 	Restart        Fault = "restart"        // a rolling restart
-	Reassign       Fault = "reassign"       // replicas of a partition go and come back
+	Reassign       Fault = "reassign"       // a replica of a partition goes and comes back, while other faults go on
 )
 
 // All are all kinds.
 func All() []Fault {
 	return []Fault{
-		Kill, KillLeader, KillController, KillMajority, KillAll, Pause, PauseLeader, Partition, Isolate, OneWay, Deaf, Loss, Delay,
+		Kill, KillLeader, KillController, KillMajority, KillAll, Pause, PauseLeader, Partition, Isolate, OneWay, Deaf, Bridge, Flap, Loss, Delay,
 		PowerCut, PowerCutAll, DiskFull, SlowDisk, Restart, Reassign,
 	}
 }
@@ -89,7 +91,7 @@ func Schedule(seed uint64, faults []Fault, length time.Duration) []Step {
 // lasts is how long a fault may last. A pause may end before the node is fenced, and after.
 func (f Fault) lasts() (low, high time.Duration) {
 	switch f {
-	case Pause, PauseLeader, Partition, Isolate, OneWay, Deaf:
+	case Pause, PauseLeader, Partition, Isolate, OneWay, Deaf, Bridge, Flap:
 		return time.Second, 8 * time.Second
 	case Kill, KillLeader, KillController, PowerCut:
 		return 100 * time.Millisecond, 5 * time.Second

@@ -18,6 +18,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -112,7 +113,7 @@ func (c *testCluster) Voters() string {
 	return strings.Join(voters, ",")
 }
 
-func (c *testCluster) make(id int) (*broker.Broker, error) {
+func (c *testCluster) properties(id int) (*config.Config, error) {
 	set := []string{
 		fmt.Sprintf("node.id=%d", id),
 		"controller.quorum.voters=" + c.Voters(),
@@ -125,6 +126,11 @@ func (c *testCluster) make(id int) (*broker.Broker, error) {
 		set = append(set, c.opts.Node(id)...)
 	}
 	props, _, err := config.Load(config.Sources{Set: set})
+	return props, err
+}
+
+func (c *testCluster) make(id int) (*broker.Broker, error) {
+	props, err := c.properties(id)
 	if err != nil {
 		return nil, err
 	}
@@ -555,4 +561,51 @@ func TestCluster_AllStopAtOnce(t *testing.T) {
 	t.Logf("stopped after %v", time.Since(began))
 	c.Start(1, 2, 3)
 	c.Await("all unfenced", unfenced(1, 2, 3))
+}
+
+// format prepares the directories of a node of the cluster.
+func (c *testCluster) format(id int, change func(f *broker.Format)) {
+	c.t.Helper()
+	props, err := c.properties(id)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	f := broker.Format{Properties: props, ClusterID: "kxu-4CYxQGOWmtBTJqDTMg"}
+	change(&f)
+	if _, err := f.Run(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestCluster_Formatted: nodes that know each other by bootstrap servers alone begin when one is formatted to, or when all are
+// formatted with the same voters.
+func TestCluster_Formatted(t *testing.T) {
+	for _, standalone := range []bool{true, false} {
+		t.Run(fmt.Sprintf("standalone=%v", standalone), func(t *testing.T) {
+			c := newCluster(t, clusterOptions{})
+			c.opts.Set = []string{"controller.quorum.voters=", "controller.quorum.bootstrap.servers=" + strings.Join([]string{c.ControllerAddr(1), c.ControllerAddr(2), c.ControllerAddr(3)}, ",")}
+			var voters []kraft.Voter
+			for id := 1; id <= 3; id++ {
+				voters = append(voters, kraft.Voter{ID: protocol.NodeID(id), Address: c.ControllerAddr(id), DirectoryID: protocol.TopicID{5, byte(id)}})
+			}
+			for id := 1; id <= 3; id++ {
+				c.format(id, func(f *broker.Format) {
+					if f.Standalone = standalone && id == 2; !standalone {
+						f.Voters = voters
+					}
+				})
+			}
+			c.Start(1, 2, 3)
+			c.Await("all unfenced", func(img *image.Image) bool {
+				return unfenced(1, 2, 3)(img) && img.ClusterID == "kxu-4CYxQGOWmtBTJqDTMg"
+			})
+			want := 3
+			if standalone {
+				want = 1
+			}
+			if q := c.DescribeQuorum(1); len(q.CurrentVoters) != want || len(q.Observers) != 3-want {
+				t.Errorf("%+v", q)
+			}
+		})
+	}
 }

@@ -80,6 +80,7 @@ func (n *node) quorumOptions(store kraft.Store) kraft.Options {
 		Network:          n.network,
 		Bootstrap:        n.props.Alone,
 		Seeds:            n.props.QuorumBootstrap,
+		Controller:       n.props.IsController,
 		Private:          n.props.LocalQuorum,
 		BootstrapRecords: n.bootstrapRecords,
 		Logger:           n.logger,

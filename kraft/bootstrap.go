@@ -19,8 +19,9 @@ import (
 
 // Voter is a controller that the configuration names.
 type Voter struct {
-	ID      protocol.NodeID
-	Address string // host:port of its controller listener
+	ID          protocol.NodeID
+	Address     string           // host:port of its controller listener
+	DirectoryID protocol.TopicID // zero: not known
 }
 
 // form gives an empty store its first configuration where this node may do so:
@@ -28,35 +29,72 @@ type Voter struct {
 //	the store holds a configuration      that one counts, whatever the file says
 //	Options.Bootstrap                    this node alone
 //	listed in Options.Voters             those voters, unless one of them already belongs to a cluster
+//	the only one of Options.Seeds        this node alone
 //	else                                 nothing: the node asks to be added (join.go)
 //
 // So two empty nodes never form two clusters: who is neither alone nor listed waits.
 func (q *Quorum) form(ctx context.Context) error {
-	stored, err := q.stored()
+	stored, err := stored(q.o.Store)
 	if err != nil || stored {
+		if last, err := q.o.Store.LastIndex(); stored && err == nil && last != 1 && q.o.Network != nil {
+			q.o.Network.SetBegun()
+		}
 		return err
 	}
 	switch {
 	case q.o.Bootstrap:
-		return q.bootstrap([]hraft.Server{{ID: raftID(q.o.NodeID), Address: q.selfAddress(), Suffrage: hraft.Voter}})
+		return bootstrap(q.o.Store, []hraft.Server{{ID: raftID(q.o.NodeID), Address: q.selfAddress(), Suffrage: hraft.Voter}})
 	case q.listed():
 		if by, ok := q.begun(ctx); ok {
 			q.logger.Warn("the other voters already form a cluster: this node, which is empty, joins it instead of beginning one",
 				slog.String("event", "quorum.join"), slog.String("cluster_id", by.ClusterID), slog.Int("peer", int(by.NodeID)))
 			return nil
 		}
-		return q.bootstrap(staticServers(q.o.Voters))
+		return bootstrap(q.o.Store, servers(q.o.Voters))
+	case q.isOwnSeed(ctx):
+		return bootstrap(q.o.Store, []hraft.Server{{ID: raftID(q.o.NodeID), Address: q.selfAddress(), Suffrage: hraft.Voter}})
 	}
 	return nil
 }
 
+// isOwnSeed asks at the only seed whether this process is there: it may have been named in another way than it listens.
+func (q *Quorum) isOwnSeed(ctx context.Context) bool {
+	if !q.o.Controller || len(q.o.Seeds) != 1 || len(q.o.Voters) > 0 || q.o.Network == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookAround)
+	defer cancel()
+	self := q.o.Network.Self()
+	nc, reply, err := q.o.Network.Dial(ctx, raftnet.KindProbe, q.o.Seeds[0], q.o.NodeID)
+	if err != nil {
+		return false
+	}
+	nc.Close()
+	return reply.Incarnation == self.Incarnation
+}
+
+// ErrFormatted says that a store holds a configuration already.
+var ErrFormatted = errors.New("the directory holds the metadata log of a quorum already")
+
+// Format writes the first configuration of a quorum into an empty store. It must be the same on each of the voters.
+func Format(s Store, voters []Voter) error {
+	stored, err := stored(s)
+	if err != nil {
+		return err
+	}
+	if stored {
+		return ErrFormatted
+	}
+	return bootstrap(s, servers(voters))
+}
+
 // stored reports whether the store has ever been part of a quorum.
-func (q *Quorum) stored() (bool, error) {
-	last, err := q.o.Store.LastIndex()
+func stored(s Store) (bool, error) {
+	last, err := s.LastIndex()
 	if err != nil {
 		return false, fmt.Errorf("read the metadata log: %w", err)
 	}
-	list, err := q.o.Store.Snapshots().List()
+	list, err := s.Snapshots().List()
 	if err != nil {
 		return false, fmt.Errorf("list metadata snapshots: %w", err)
 	}
@@ -76,21 +114,21 @@ func (q *Quorum) selfAddress() hraft.ServerAddress {
 	return raftnet.ServerAddress(self.DirectoryID, self.Address)
 }
 
-// staticServers is the first configuration of a quorum whose voters are listed. It must be the same on each of them, so it
-// holds no directory ids; the first leader adds those.
-func staticServers(voters []Voter) []hraft.Server {
-	servers := make([]hraft.Server, 0, len(voters))
+// servers is the first configuration of a quorum whose voters are listed. It must be the same on each of them: without directory
+// ids where those are not known everywhere; the first leader adds them.
+func servers(voters []Voter) []hraft.Server {
+	out := make([]hraft.Server, 0, len(voters))
 	for _, v := range voters {
-		servers = append(servers, hraft.Server{ID: raftID(v.ID), Address: raftnet.ServerAddress(protocol.TopicID{}, v.Address), Suffrage: hraft.Voter})
+		out = append(out, hraft.Server{ID: raftID(v.ID), Address: raftnet.ServerAddress(v.DirectoryID, v.Address), Suffrage: hraft.Voter})
 	}
-	slices.SortFunc(servers, func(a, b hraft.Server) int { return cmp.Compare(nodeID(a.ID), nodeID(b.ID)) })
-	return servers
+	slices.SortFunc(out, func(a, b hraft.Server) int { return cmp.Compare(nodeID(a.ID), nodeID(b.ID)) })
+	return out
 }
 
 // lookAround bounds how long a node that is about to begin a cluster looks for one that has begun.
 const lookAround = 300 * time.Millisecond
 
-// begun asks the other voters whether one of them belongs to a cluster: then this node has lost its disk, or comes late.
+// begun asks the other voters whether one of them has a metadata log: then this node has lost its disk, or comes late.
 func (q *Quorum) begun(ctx context.Context) (raftnet.Identity, bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookAround)
 	defer cancel()
@@ -110,17 +148,17 @@ func (q *Quorum) begun(ctx context.Context) (raftnet.Identity, bool) {
 	}
 	var first raftnet.Identity
 	for range q.o.Voters {
-		if who := <-found; who.ClusterID != "" {
+		if who := <-found; who.Begun {
 			first = who
 		}
 	}
-	return first, first.ClusterID != ""
+	return first, first.Begun
 }
 
 // bootstrap writes the first configuration into an empty store. hraft.BootstrapCluster writes the term and then the first
 // entry, and after a crash in between refuses for ever; here the first entry decides.
-func (q *Quorum) bootstrap(servers []hraft.Server) error {
-	term, err := q.o.Store.GetUint64([]byte("CurrentTerm"))
+func bootstrap(s Store, servers []hraft.Server) error {
+	term, err := s.GetUint64([]byte("CurrentTerm"))
 	if err != nil && err.Error() != "not found" {
 		return err
 	}
@@ -128,10 +166,10 @@ func (q *Quorum) bootstrap(servers []hraft.Server) error {
 		return fmt.Errorf("the store is empty but has seen term %d of another quorum, whose other members may still know its metadata; "+
 			"give this node the configuration of that quorum, or an empty directory", term)
 	}
-	if err := q.o.Store.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+	if err := s.SetUint64([]byte("CurrentTerm"), 1); err != nil {
 		return err
 	}
-	return q.o.Store.StoreLog(&hraft.Log{
+	return s.StoreLog(&hraft.Log{
 		Index: 1, Term: 1, Type: hraft.LogConfiguration,
 		Data: hraft.EncodeConfiguration(hraft.Configuration{Servers: servers}),
 	})

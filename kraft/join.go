@@ -38,6 +38,7 @@ func (a announcer) Publish(d *image.Delta) {
 			slog.String("event", "quorum.cluster_id"), slog.String("cluster_id", id), slog.String("directories", a.q.o.ClusterID))
 		return
 	}
+	a.q.o.Network.SetBegun()
 	a.q.o.Network.SetClusterID(id)
 }
 

@@ -403,6 +403,16 @@ func TestNet_SameNodeTwice(t *testing.T) {
 	}
 }
 
+// TestNet_OwnSeed: a controller that is told to find the quorum at its own address, however that is written, is alone.
+func TestNet_OwnSeed(t *testing.T) {
+	m := newMesh(t, 1)
+	seed := strings.Replace(m.addrs[1], "127.0.0.1", "localhost", 1)
+	n := m.start(1, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Seeds, o.Controller = []string{seed}, true })
+	if !n.IsLeader() || n.Image().ClusterID == "" {
+		t.Errorf("%+v", n.Status())
+	}
+}
+
 // TestNet_Private: a node that is its whole quorum by configuration takes nobody in.
 func TestNet_Private(t *testing.T) {
 	m := newMesh(t, 2)

@@ -46,8 +46,10 @@ type Options struct {
 	// Voters are the controllers that the configuration lists. When its store is empty and this node is one of them, they are
 	// the first voters. A node that is not listed, and not alone, waits until a leader has added it.
 	Voters []Voter
-	// Seeds are addresses of controllers, to find the leader by.
-	Seeds []string
+	// Seeds are addresses of controllers, to find the leader by. A controller whose only seed turns out to be itself is alone, as
+	// with Bootstrap.
+	Seeds      []string
+	Controller bool // this node is to be a voter some day
 	// Private refuses every other node.
 	Private bool
 	// BootstrapRecords supplies what a new cluster begins with, beside its id; called once, when nothing was ever applied.

@@ -23,10 +23,10 @@ import (
 
 func newStorage(a *app) *cobra.Command {
 	return parent(&cobra.Command{
-		Use: "storage", Short: "Look into a data directory of a node that is stopped", GroupID: "tools",
-		Long:    "Look into a data directory. Nothing is ever written. While a node uses the directory, its newest batches may look torn.",
+		Use: "storage", Short: "Look into a data directory of a node that is stopped, or prepare a new one", GroupID: "tools",
+		Long:    "Look into a data directory: nothing is ever written, and while a node uses it, its newest batches may look torn. Or prepare one for a new node.",
 		Example: "  dmq storage verify ./data\n  dmq storage dump --records ./data/orders-0/00000000000000000000.log",
-	}, newStorageDump(a), newStorageVerify(a))
+	}, newStorageDump(a), newStorageVerify(a), newStorageFormat(a))
 }
 
 // maxRecordBytes bounds what one batch may decompress to.

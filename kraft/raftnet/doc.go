@@ -12,9 +12,10 @@
 //	magic 0xDA | version 1 | length of the rest uint16
 //	hello: kind uint8 | identity
 //	reply: status uint8 | identity | leader int32 | leader's address text | reason text
-//	identity: node id int32 | directory id 16 bytes | incarnation 16 bytes | cluster id text | address text
+//	identity: node id int32 | directory id 16 bytes | incarnation 16 bytes | flags uint8 | cluster id text | address text
 //
-// No Kafka frame begins with a byte of 0x80 or more: its length would be negative. The cluster id is empty on a node that has
+// No Kafka frame begins with a byte of 0x80 or more: its length would be negative. Flag 1 says that the sender's metadata log
+// holds more than the first configuration. The cluster id is empty on a node that has
 // not learned it yet. The address is where the sender accepts streams.
 //
 // # Kinds

@@ -18,6 +18,8 @@ const (
 	maxBody    = 2044 // with the header two kilobytes: all texts at their longest, and room for later fields
 )
 
+const flagBegun = 1
+
 // Kind says what a stream is for.
 type Kind uint8
 
@@ -66,6 +68,7 @@ type Identity struct {
 	Incarnation protocol.TopicID // of this run of the process
 	ClusterID   string           // empty: not known yet
 	Address     string           // host:port where it accepts streams
+	Begun       bool             // its metadata log holds more than the first configuration
 }
 
 // Hello opens a stream.
@@ -107,6 +110,11 @@ func frame(b []byte) []byte {
 func (i *Identity) appendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(i.NodeID))
 	b = append(append(b, i.DirectoryID[:]...), i.Incarnation[:]...)
+	flags := byte(0)
+	if i.Begun {
+		flags |= flagBegun
+	}
+	b = append(b, flags)
 	return appendText(appendText(b, i.ClusterID), i.Address)
 }
 
@@ -190,6 +198,7 @@ func (d *decoder) identity() Identity {
 	i.NodeID = protocol.NodeID(d.int32())
 	copy(i.DirectoryID[:], d.take(16))
 	copy(i.Incarnation[:], d.take(16))
+	i.Begun = d.byte()&flagBegun != 0
 	i.ClusterID, i.Address = d.text(), d.text()
 	return i
 }

@@ -14,7 +14,7 @@ import (
 
 func testIdentity() Identity {
 	return Identity{
-		NodeID: 7, DirectoryID: protocol.TopicID{1, 2, 3}, Incarnation: protocol.TopicID{9, 8}, ClusterID: "kxu-4CYxQGOWmtBTJqDTMg", Address: "host-1:9093",
+		NodeID: 7, DirectoryID: protocol.TopicID{1, 2, 3}, Incarnation: protocol.TopicID{9, 8}, ClusterID: "kxu-4CYxQGOWmtBTJqDTMg", Address: "host-1:9093", Begun: true,
 	}
 }
 

@@ -95,6 +95,13 @@ func (n *Net) SetClusterID(id string) {
 	n.self.ClusterID = id
 }
 
+// SetBegun notes that this node's metadata log holds more than the first configuration.
+func (n *Net) SetBegun() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.self.Begun = true
+}
+
 // Peer is how a node introduced itself last, in this run of the process.
 func (n *Net) Peer(id protocol.NodeID) (Identity, bool) {
 	n.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/nodelink"
+	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -26,7 +27,18 @@ func (n *node) startFetcher(_, _ context.Context) error {
 	})
 	n.onClose(n.fetcher.Close)
 	n.quorum.Subscribe(n.fetcher)
+	n.quorum.Subscribe(image.PublisherFunc(n.reconfigureFetcher))
 	return nil
+}
+
+// reconfigureFetcher applies the dynamic properties that concern following.
+func (n *node) reconfigureFetcher(d *image.Delta) {
+	for r := range d.ChangedConfigs {
+		if r.Type == image.ResourceBroker {
+			n.fetcher.SetFetchers(n.props.WithDynamic(n.dynamic(d.Next)).Replication.Fetchers)
+			return
+		}
+	}
 }
 
 func fetchConfig(r config.Replication) fetcher.Config {

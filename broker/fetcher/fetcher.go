@@ -5,6 +5,8 @@ import (
 	"errors"
 	"hash/fnv"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +25,7 @@ type Link interface {
 
 // Config is how partitions are fetched. Every field has to be set.
 type Config struct {
-	Fetchers         int           // num.replica.fetchers
+	Fetchers         int           // num.replica.fetchers, to begin with
 	MinBytes         int32         // replica.fetch.min.bytes
 	MaxBytes         int32         // replica.fetch.max.bytes: of a partition
 	ResponseMaxBytes int32         // replica.fetch.response.max.bytes
@@ -60,6 +62,7 @@ type Fetcher struct {
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
+	fetchers int // loops to a leader
 	followed map[key]*followed
 	loops    map[loopKey]*loop
 	opening  []*followed // their logs are to be opened
@@ -78,7 +81,7 @@ type loopKey struct {
 func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Fetcher{
-		o: o, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
+		o: o, fetchers: o.Config.Fetchers, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
 		followed: make(map[key]*followed), loops: make(map[loopKey]*loop),
 	}
 }
@@ -125,10 +128,12 @@ func (f *Fetcher) assignLocked(t *image.Topic, index int32) {
 		return
 	}
 	f.stopLocked(was)
-	p := &followed{
-		TopicIDPartition: protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index},
-		leader:           state.Leader, leaderEpoch: protocol.LeaderEpoch(state.LeaderEpoch),
-	}
+	f.followLocked(protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index}, state.Leader, protocol.LeaderEpoch(state.LeaderEpoch))
+}
+
+// followLocked begins to follow a partition in a leader epoch.
+func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.NodeID, leaderEpoch protocol.LeaderEpoch) {
+	p := &followed{TopicIDPartition: tp, leader: leader, leaderEpoch: leaderEpoch}
 	p.lag.Store(unknownLag)
 	f.followed[p.key()] = p
 	p.loop = f.loopLocked(loopKey{p.leader, f.fetcherOf(p.TopicIDPartition)})
@@ -136,11 +141,27 @@ func (f *Fetcher) assignLocked(t *image.Topic, index int32) {
 	f.openLocked(p)
 }
 
+// SetFetchers changes how many loops there are to each leader (num.replica.fetchers): every partition goes to the one that is
+// its own then.
+func (f *Fetcher) SetFetchers(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || n == f.fetchers {
+		return
+	}
+	f.fetchers = n
+	for _, p := range slices.Collect(maps.Values(f.followed)) {
+		f.stopLocked(p)
+		f.followLocked(p.TopicIDPartition, p.leader, p.leaderEpoch)
+	}
+	f.endIdleLocked()
+}
+
 // fetcherOf spreads the partitions of a leader over its loops, those of one topic evenly.
 func (f *Fetcher) fetcherOf(tp protocol.TopicIDPartition) int {
 	h := fnv.New32a()
 	h.Write([]byte(tp.Topic))
-	return int((h.Sum32() + uint32(tp.Partition)) % uint32(f.o.Config.Fetchers))
+	return int((h.Sum32() + uint32(tp.Partition)) % uint32(f.fetchers))
 }
 
 // loopLocked returns a loop, starting it where there is none.

@@ -38,6 +38,7 @@ type loop struct {
 	touched  []*followed // of them something came in this round
 	misfits  []*followed // their fetch offset is out of the leader's range
 	failures int         // requests that came to nothing, in a row
+	notUntil time.Time   // of the next interruption
 }
 
 func newLoop(f *Fetcher, k loopKey) *loop {
@@ -65,11 +66,7 @@ func (l *loop) run() {
 	ctx := l.ctx()
 	defer l.cancel(nil)
 	l.link = l.f.o.Link(l.leader, l.index)
-	defer func() {
-		if err := l.link.Close(); err != nil {
-			l.logger.Debug("close the link to a leader", slog.Any("err", err))
-		}
-	}()
+	defer l.hangUp()
 	for ctx.Err() == nil {
 		l.takeInbox()
 		next := l.wakeWaiting(time.Now())
@@ -78,6 +75,12 @@ func (l *loop) run() {
 			continue
 		}
 		l.round(ctx, next)
+	}
+}
+
+func (l *loop) hangUp() {
+	if err := l.link.Close(); err != nil {
+		l.logger.Debug("close the link to a leader", slog.Any("err", err))
 	}
 }
 
@@ -141,6 +144,10 @@ func (l *loop) wakeWaiting(now time.Time) (next time.Time) {
 // round fetches once. next is when a partition that waits is due; zero: none is.
 func (l *loop) round(ctx context.Context, next time.Time) {
 	resp, err := l.fetch(ctx, next)
+	if errors.Is(err, errNewcomers) {
+		l.interrupt()
+		return
+	}
 	if err != nil {
 		l.session.restart()
 		l.failed(ctx, err)
@@ -179,7 +186,7 @@ func (l *loop) fetch(ctx context.Context, next time.Time) (*kmsg.FetchResponse, 
 	req.ReplicaState.ID, req.ReplicaState.Epoch = int32(l.f.o.NodeID), int64(l.f.o.BrokerEpoch())
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(wait.Milliseconds()), c.MinBytes, c.ResponseMaxBytes
 	l.session.build(req, c.MaxBytes)
-	got, err := l.request(ctx, req, wait)
+	got, err := l.requestOrNewcomers(ctx, req, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +208,63 @@ func (l *loop) request(ctx context.Context, req kmsg.Request, wait time.Duration
 	ctx, cancel := context.WithTimeout(ctx, l.f.o.Config.Timeout+wait)
 	defer cancel()
 	return l.link.Request(ctx, req)
+}
+
+// errNewcomers is why a fetch was not waited for.
+var errNewcomers = errors.New("there are partitions that the fetch under way does not name")
+
+// requestOrNewcomers is request for a fetch, which the leader may hold back for long: a partition that joins meanwhile is not
+// in it, and whoever waits for the acknowledgement of its first record would wait as long. It fails with errNewcomers then.
+func (l *loop) requestOrNewcomers(ctx context.Context, req kmsg.Request, wait time.Duration) (kmsg.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	type answer struct {
+		resp kmsg.Response
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		resp, err := l.request(ctx, req, wait)
+		done <- answer{resp, err}
+	}()
+	var due <-chan time.Time
+	for {
+		select {
+		case a := <-done:
+			return a.resp, a.err
+		case <-l.posted:
+			if due == nil && l.newcomers() {
+				t := time.NewTimer(time.Until(l.notUntil))
+				defer t.Stop()
+				due = t.C
+			}
+		case <-due:
+			cancel(errNewcomers)
+			a := <-done
+			return a.resp, a.err
+		}
+	}
+}
+
+// newcomers reports whether partitions have joined.
+func (l *loop) newcomers() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.inbox, func(p *followed) bool { return !p.stopped.Load() && p.opened == nil })
+}
+
+// How often a loop is interrupted at most: what follows costs the more the more partitions it fetches.
+const (
+	interruptInterval     = 20 * time.Millisecond
+	interruptPerPartition = 20 * time.Microsecond
+)
+
+// interrupt begins anew on another connection: the leader gives up the fetch on this one, and its session.
+func (l *loop) interrupt() {
+	l.hangUp()
+	l.link = l.f.o.Link(l.leader, l.index)
+	l.session.restart()
+	l.notUntil = time.Now().Add(interruptInterval + time.Duration(len(l.session.parts))*interruptPerPartition)
 }
 
 // failed waits after a request that came to nothing.

@@ -23,7 +23,8 @@ type role struct {
 	isr            []protocol.NodeID // committed by the controller
 	maximalISR     []protocol.NodeID // and those that were proposed to it; never fewer than isr
 	leads          bool              // this broker is the leader
-	deleted        bool
+	deleted        bool              // the topic was, or this broker's replica
+	moved          bool              // the replica only: the partition is on other brokers now
 }
 
 func newRole(self protocol.NodeID, p *image.Partition) *role {
@@ -50,7 +51,7 @@ func (r *role) hint() Leader { return Leader{ID: r.leader, Epoch: r.leaderEpoch}
 func (r *role) admit(tp protocol.TopicPartition, current protocol.LeaderEpoch, onlyLeader bool) error {
 	switch {
 	case r.deleted:
-		return errcode.New(errcode.KindUnknownTopicOrPartition, "%s was deleted", tp)
+		return errcode.New(r.absent(), "%s was deleted, or moved to other brokers", tp)
 	case current != -1 && current < r.leaderEpoch:
 		return errcode.New(errcode.KindFencedLeaderEpoch, "%s is in leader epoch %d, the request in %d", tp, r.leaderEpoch, current)
 	case current > r.leaderEpoch:
@@ -60,6 +61,15 @@ func (r *role) admit(tp protocol.TopicPartition, current protocol.LeaderEpoch, o
 	default:
 		return nil
 	}
+}
+
+// absent is what a request is told that finds the partition deleted here: where it has moved to other brokers it is to look
+// for them.
+func (r *role) absent() errcode.Kind {
+	if r.moved {
+		return errcode.KindNotLeaderForPartition
+	}
+	return errcode.KindUnknownTopicOrPartition
 }
 
 // underMinISR says whether too few replicas are in sync for acks=all. There cannot be too few while all are.
@@ -92,7 +102,7 @@ type progress struct {
 func (r *role) acked(acks int16, appended protocol.LeaderEpoch, required int64, at progress, underMinISR func() bool) (bool, errcode.Kind) {
 	switch {
 	case r.deleted:
-		return true, errcode.KindUnknownTopicOrPartition
+		return true, r.absent()
 	case !r.leads || r.leaderEpoch != appended: // Case A
 		return true, errcode.KindNotLeaderForPartition
 	case acks == 0, acks == 1 && !at.durable: // Case B

@@ -33,12 +33,12 @@ func (p *Partition) assume(now *role, maxLag time.Duration) bool {
 	return true
 }
 
-// markDeleted ends the role for good.
-func (p *Partition) markDeleted() {
+// markDeleted ends the role for good. moved says that the partition is on other brokers now.
+func (p *Partition) markDeleted(moved bool) {
 	p.leadMu.Lock()
 	defer p.leadMu.Unlock()
 	r := *p.role.Load()
-	r.deleted = true
+	r.deleted, r.moved = true, moved
 	p.role.Store(&r)
 	p.lead = nil
 }

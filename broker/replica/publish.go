@@ -51,22 +51,32 @@ func (m *Manager) deleteTopicLocked(t *image.Topic) []*Partition {
 		if p == nil || p.id != t.ID {
 			continue
 		}
-		delete(m.partitions, tp)
-		m.deleting[tp] = p
-		p.markDeleted()
+		m.dropLocked(p, false)
 		gone = append(gone, p)
-		m.work.addLasting(func() { m.deleteFolder(p) })
 	}
 	return gone
 }
 
-// assignLocked brings a partition's role up to date. It returns nil where nothing changed for this broker.
+// dropLocked stops hosting a partition and has its folder deleted. moved says that it is on other brokers now.
+func (m *Manager) dropLocked(p *Partition, moved bool) {
+	delete(m.partitions, p.tp)
+	m.deleting[p.tp] = p
+	p.markDeleted(moved)
+	m.work.addLasting(func() { m.deleteFolder(p) })
+}
+
+// assignLocked brings a partition's role up to date. It returns nil where nothing changed for this broker. A replica that was
+// moved to another broker is deleted here, as in Kafka: the controller takes it out of the assignment when the others have all
+// that it has.
 func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew bool) {
 	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
 	state := &t.Partitions[index]
 	now := newRole(m.nodeID, state)
 	p = m.partitions[tp]
 	switch {
+	case p != nil && p.id == t.ID && !slices.Contains(state.Replicas, m.nodeID):
+		m.dropLocked(p, true)
+		return p, false
 	case p != nil && p.id == t.ID:
 		if !p.assume(now, m.maxLag) {
 			return nil, false

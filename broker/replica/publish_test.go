@@ -73,6 +73,32 @@ func TestPublish_DeletesAndRecreates(t *testing.T) {
 	}
 }
 
+// A replica that is moved to another broker goes with its folder, and comes back empty.
+func TestPublish_ReplicaIsMovedAway(t *testing.T) {
+	w := newWorld(t)
+	w.create(topic, topicID(1), 1)
+	w.mustProduce(tp0, batch("old"))
+	other := protocol.NodeID(2)
+	w.publish(&metadata.PartitionChangeRecord{TopicID: topicID(1), Replicas: nodes(self, 2), ISR: nodes(self, 2)})
+	parts := to(tp0, batch("waits for the other"))
+	waiting := w.start(-1, soon, parts)
+	w.publish(&metadata.PartitionChangeRecord{TopicID: topicID(1), Replicas: nodes(2), ISR: nodes(2), Leader: &other})
+	wait(t, waiting)
+	wantKind(t, parts[0].Result.Err, errcode.KindNotLeaderForPartition)
+	wantKind(t, w.read(consumer, from(tp0, 0)).Err, errcode.KindNotLeaderForPartition)
+	if id := <-w.logs.deleted; id != topicID(1) {
+		t.Errorf("deleted the folder of %v", id)
+	}
+	w.publish(&metadata.PartitionChangeRecord{TopicID: topicID(1), Replicas: nodes(2, self)})
+	f, err := w.Follow(protocol.TopicIDPartition{Topic: topic, ID: topicID(1)}, w.epoch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := f.Position(); at.LogEndOffset != 0 {
+		t.Errorf("the new replica begins with %d records", at.LogEndOffset)
+	}
+}
+
 func TestPublish_FolderOfAnotherTopicIsSetAside(t *testing.T) {
 	w := newWorld(t)
 	w.logs.folders[tp0] = topicID(7)

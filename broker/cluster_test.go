@@ -318,6 +318,7 @@ func TestCluster_ThreeNodesFormOneQuorum(t *testing.T) {
 	}
 	c.Await("three topics", func(img *image.Image) bool { return img.Topics.Len() == 3 })
 
+	c.Await("all controllers registered", func(img *image.Image) bool { return len(img.Controllers) == 3 })
 	q := c.DescribeQuorum(2)
 	if len(q.CurrentVoters) != 3 || len(q.Observers) != 0 || q.LeaderID < 1 {
 		t.Errorf("DescribeQuorum: %+v", q)

@@ -240,7 +240,7 @@ func mayRepeat(req kmsg.Request, err error) bool {
 		return false
 	}
 	switch req.(type) {
-	case *kmsg.BrokerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AllocateProducerIDsRequest, *kmsg.DescribeQuorumRequest,
+	case *kmsg.BrokerRegistrationRequest, *kmsg.ControllerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AllocateProducerIDsRequest, *kmsg.DescribeQuorumRequest,
 		*kmsg.AlterPartitionRequest, *kmsg.AssignReplicasToDirsRequest, *kmsg.ListPartitionReassignmentsRequest:
 		return true
 	}

@@ -102,6 +102,9 @@ func (n *node) steps() []step {
 		steps = append(steps, n.startController)
 	}
 	steps = append(steps, n.catchUp)
+	if n.props.IsController {
+		steps = append(steps, n.announceController)
+	}
 	if n.props.IsBroker {
 		steps = append(steps, n.openLogs, n.startReplicas, n.startCoordinators, n.startServers, n.join, n.startFetcher)
 	}

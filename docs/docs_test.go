@@ -67,7 +67,7 @@ var proofs = map[int16]string{
 	64: "kafka-cluster unregister", 67: "every idempotent producer", 74: "kafka-configs, Java Admin", 75: "kafka-topics --describe",
 	43: "kafka-leader-election, Java Admin", 45: "kafka-reassign-partitions, Java Admin", 46: "kafka-reassign-partitions, Java Admin",
 	56: "leaders whose ISR changes", 73: "brokers with several log directories",
-	80: "kafka-metadata-quorum", 81: "kafka-metadata-quorum", 82: "tests of the controller",
+	70: "every start of a controller", 80: "kafka-metadata-quorum", 81: "kafka-metadata-quorum", 82: "tests of the controller",
 }
 
 func apiTable() string {

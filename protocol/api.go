@@ -74,6 +74,7 @@ var served = [...]API{
 	{Key: 67, Name: "AllocateProducerIds", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 68, Name: "ConsumerGroupHeartbeat", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 69, Name: "ConsumerGroupDescribe", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
+	{Key: 70, Name: "ControllerRegistration", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 73, Name: "AssignReplicasToDirs", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeController},
 	{Key: 74, Name: "ListConfigResources", MinVersion: 0, MaxVersion: 1, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},
 	{Key: 75, Name: "DescribeTopicPartitions", MinVersion: 0, MaxVersion: 0, AdvertisedMin: 0, FlexibleFrom: 0, Scope: ScopeBroker},

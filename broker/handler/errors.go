@@ -134,6 +134,8 @@ func topLevelError(req kmsg.Request, code int16, msg *string) kmsg.Response {
 		r.ErrorCode = code
 	case *kmsg.BrokerHeartbeatResponse:
 		r.ErrorCode = code
+	case *kmsg.ControllerRegistrationResponse:
+		r.ErrorCode, r.ErrorMessage = code, msg
 	case *kmsg.AllocateProducerIDsResponse:
 		r.ErrorCode = code
 	case *kmsg.AlterPartitionResponse:

@@ -99,6 +99,7 @@ func (h *Handler) table() map[int16]serveFunc {
 		key(kmsg.UnregisterBroker):           h.forward,
 		key(kmsg.BrokerRegistration):         h.forward,
 		key(kmsg.BrokerHeartbeat):            h.forward,
+		key(kmsg.ControllerRegistration):     h.forward,
 		key(kmsg.AllocateProducerIDs):        h.forward,
 		key(kmsg.AlterPartition):             h.forward,
 		key(kmsg.ElectLeaders):               h.forward,

@@ -61,6 +61,8 @@ func (d *decider) decision(req kmsg.Request) func(v *view, now time.Time) (decis
 		return func(v *view, _ time.Time) (decision, error) { return d.updateFeatures(v, r) }
 	case *kmsg.BrokerRegistrationRequest:
 		return func(v *view, now time.Time) (decision, error) { return d.registerBroker(v, r, now) }
+	case *kmsg.ControllerRegistrationRequest:
+		return func(v *view, _ time.Time) (decision, error) { return d.registerController(v, r) }
 	case *kmsg.BrokerHeartbeatRequest:
 		return func(v *view, _ time.Time) (decision, error) { return d.heartbeat(v, r) }
 	case *kmsg.UnregisterBrokerRequest:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -338,4 +339,29 @@ func (c *Controller) handOver(ctx context.Context, req *kmsg.AlterPartitionAssig
 	t.Partitions = append(t.Partitions, p)
 	resp.Topics = append(resp.Topics, t)
 	return resp
+}
+
+// controllerRegistrationLevel is the metadata.version from which on controllers register (3.7-IV0).
+const controllerRegistrationLevel = 15
+
+// registerController decides ControllerRegistration, by which a controller that does not lead says where it listens and what it
+// supports (KIP-919).
+func (d *decider) registerController(v *view, req *kmsg.ControllerRegistrationRequest) (decision, error) {
+	resp := kmsg.NewPtrControllerRegistrationResponse()
+	resp.Version = req.Version
+	if v.img.Features[MetadataVersion] < controllerRegistrationLevel {
+		err := errcode.New(errcode.KindUnsupportedVersion, "The current MetadataVersion is too old to support controller registrations.")
+		resp.ErrorCode, resp.ErrorMessage = errcode.Of(err), errcode.Message(err)
+		return answered(resp), nil
+	}
+	r := &metadata.RegisterControllerRecord{
+		ID: protocol.NodeID(req.ControllerID), IncarnationID: req.IncarnationID, Features: make(map[string]image.FeatureRange, len(req.Features)),
+	}
+	for _, l := range req.Listeners {
+		r.Endpoints = append(r.Endpoints, image.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
+	}
+	for _, f := range req.Features {
+		r.Features[f.Name] = image.FeatureRange{Min: f.MinSupportedVersion, Max: f.MaxSupportedVersion}
+	}
+	return decision{records: []metadata.Record{r}, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }

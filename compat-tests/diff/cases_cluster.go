@@ -110,9 +110,15 @@ func (s *Session) registration(v int16, id int32) *kmsg.BrokerRegistrationReques
 	l := kmsg.NewBrokerRegistrationRequestListener()
 	l.Name, l.Host, l.Port = "PLAINTEXT", "127.0.0.1", 1
 	req.Listeners = append(req.Listeners, l)
-	for _, f := range []kmsg.BrokerRegistrationRequestFeature{{Name: "metadata.version", MinSupportedVersion: 7, MaxSupportedVersion: 33}, {Name: "kraft.version", MaxSupportedVersion: 1},
-		{Name: "transaction.version", MaxSupportedVersion: 2}, {Name: "group.version", MaxSupportedVersion: 1}, {Name: "eligible.leader.replicas.version", MaxSupportedVersion: 1},
-		{Name: "share.version", MaxSupportedVersion: 2}, {Name: "streams.version", MaxSupportedVersion: 1}} {
+	for _, f := range []kmsg.BrokerRegistrationRequestFeature{
+		{Name: "metadata.version", MinSupportedVersion: 7, MaxSupportedVersion: 33},
+		{Name: "kraft.version", MaxSupportedVersion: 1},
+		{Name: "transaction.version", MaxSupportedVersion: 2},
+		{Name: "group.version", MaxSupportedVersion: 1},
+		{Name: "eligible.leader.replicas.version", MaxSupportedVersion: 1},
+		{Name: "share.version", MaxSupportedVersion: 2},
+		{Name: "streams.version", MaxSupportedVersion: 1},
+	} {
 		req.Features = append(req.Features, f)
 	}
 	req.LogDirs = [][16]byte{unknownID(8)}

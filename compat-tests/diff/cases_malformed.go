@@ -49,6 +49,16 @@ func (s *Session) sample(key, version int16) []byte {
 		r.BrokerID = 99
 	case *kmsg.AllocateProducerIDsRequest:
 		r.BrokerID = 99
+	case *kmsg.AlterPartitionRequest:
+		r.BrokerID = 99
+	case *kmsg.AssignReplicasToDirsRequest:
+		r.BrokerID = 99
+	case *kmsg.ElectLeadersRequest:
+		r.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: s.Topic("missing"), Partitions: []int32{0, 1}}}
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		r.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: s.Topic("missing"), Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Replicas: []int32{1}}}}}
+	case *kmsg.ListPartitionReassignmentsRequest:
+		r.Topics = []kmsg.ListPartitionReassignmentsRequestTopic{{Topic: s.Topic("missing"), Partitions: []int32{0}}}
 	case *kmsg.OffsetCommitRequest:
 		*r = *commitRequest(version, s.Group("missing"), s.Topic("missing"))
 		r.Generation, r.MemberID = 1, "nobody"

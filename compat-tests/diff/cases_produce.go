@@ -316,8 +316,13 @@ func producerIDCases() []Case {
 	}
 	var out []Case
 	for _, x := range []in{
-		{"plain", nil, 60000, -1, -1}, {"timeout 0", nil, 0, -1, -1}, {"timeout negative", nil, -1, -1, -1},
-		{"id without epoch", nil, 60000, 5, -1}, {"epoch without id", nil, 60000, -1, 5}, {"both", nil, 60000, 5, 5}, {"negative", nil, 60000, -5, -5},
+		{"plain", nil, 60000, -1, -1},
+		{"timeout 0", nil, 0, -1, -1},
+		{"timeout negative", nil, -1, -1, -1},
+		{"id without epoch", nil, 60000, 5, -1},
+		{"epoch without id", nil, 60000, -1, 5},
+		{"both", nil, 60000, 5, 5},
+		{"negative", nil, 60000, -5, -5},
 		{"empty transactional id", ptr(""), 60000, -1, -1},
 	} {
 		out = append(out, each("InitProducerId/"+x.name, 0, 5, func(s *Session, v int16) {

@@ -20,6 +20,9 @@ func (d *decider) electLeaders(v *view, req *kmsg.ElectLeadersRequest) (decision
 	if req.Version == 0 {
 		kind = preferredElection
 	}
+	if req.TimeoutMillis < 0 {
+		return decision{}, &errcode.Error{Kind: errcode.KindRequestTimedOut} // the time was over before it began
+	}
 	if kind != preferredElection && kind != uncleanElection {
 		return decision{}, errcode.New(errcode.KindInvalidRequest, "Unknown election type %d", kind)
 	}

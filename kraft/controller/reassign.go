@@ -32,6 +32,9 @@ func (d *decider) alterReassignments(v *view, req *kmsg.AlterPartitionAssignment
 			err := d.alterReassignment(v, &o, rt.Topic, rp, sameFactor)
 			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			p.Partition, p.ErrorCode, p.ErrorMessage = rp.Partition, errcode.Of(err), errcode.Message(err)
+			if errcode.KindOf(err) == errcode.KindNoReassignmentInProgress {
+				p.ErrorMessage = nil // Kafka has no words for it here
+			}
 			out.Partitions = append(out.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, out)

@@ -1,8 +1,9 @@
 // Package controller takes the decisions of the active controller: the node that leads the metadata quorum.
 //
-// It owns two things: the proposals under way and the brokers' sessions (when each was last heard of). Everything else it
-// knows is the image. [Controller.Handle] is the one door for requests; it is safe from any goroutine. Life: New → Run (one
-// goroutine, until its context ends).
+// It owns two things: the proposals under way and the brokers' sessions (when each was last heard of, and whether it holds a
+// connection). Everything else it knows is the image. [Controller.Handle] is the one door for requests, and
+// [Controller.SessionOpened] for session connections; both are safe from any goroutine. Life: New → Run (one goroutine, and one
+// more for each broker that may be dead, until its context ends).
 //
 // # How a request becomes metadata
 //
@@ -21,8 +22,11 @@
 //  2. A request that arrives while this node does not lead is refused with NOT_CONTROLLER; nothing is decided before this
 //     leader has applied all that its predecessors committed.
 //  3. Heartbeats count from their arrival, before they wait for anything: a slow disk does not fence brokers.
-//  4. A partition's ISR is never emptied: when its last member goes it keeps that member and has no leader, and gets it back
-//     with a new leader epoch when it returns.
+//  4. ISRs, eligible leader replicas and leaders are decided in one place: transition, which states their invariants. Who was
+//     last known to hold a partition is never forgotten.
+//  5. A new controller takes every unfenced broker as just heard of: it fences none for having been elected, but asks after all.
+//  6. Nothing that may wait for another process runs on the loop: brokers are asked on goroutines of their own (probes), or on the
+//     caller's.
 //
 // # Errors
 //

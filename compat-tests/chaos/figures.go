@@ -99,7 +99,7 @@ func RunAll(ctx context.Context, o Options) *report.Report {
 		if fig != nil {
 			sum.add(fig)
 		}
-		if r.Failed == 0 {
+		if r.Failed == 0 && !o.Keep {
 			all.Check("remove the folder", func() error { return os.RemoveAll(one.Dir) })
 		}
 		if ctx.Err() != nil {

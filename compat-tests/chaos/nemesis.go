@@ -15,11 +15,12 @@ import (
 
 // nemesis does the faults of a schedule to a cluster.
 type nemesis struct {
-	c       *cluster
-	out     io.Writer
-	now     func() time.Duration
-	done    map[Fault]int
-	skipped map[Fault]string // why one cannot be done here
+	c        *cluster
+	out      io.Writer
+	now      func() time.Duration
+	oneByOne bool
+	done     map[Fault]int
+	skipped  map[Fault]string // why one cannot be done here
 
 	moving sync.WaitGroup // reassignments, which go on while other faults come
 	mu     sync.Mutex     // guards moved and out
@@ -34,7 +35,7 @@ func (n *nemesis) unsupported(f Fault) string {
 		if !isolated {
 			return "network namespaces need root, nft and ip"
 		}
-	case PowerCut, PowerCutAll, DiskFull, SlowDisk:
+	case PowerCut, PowerCutAll, DiskFull, Laggard, SlowDisk:
 		if !isolated {
 			return "disks of their own need root and loop devices"
 		}
@@ -55,6 +56,11 @@ func (n *nemesis) run(ctx context.Context, steps []Step) error {
 		}
 		if err := n.c.alive(); err != nil {
 			return err
+		}
+		if n.oneByOne {
+			if err := n.c.inSync(ctx, time.Minute); err != nil {
+				return err
+			}
 		}
 		if err := n.step(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.Fault, err)
@@ -121,6 +127,8 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 		return n.powerCut(ctx, s, 1, 2, 3)
 	case DiskFull:
 		return n.diskFull(ctx, s, n.c.nodes[one])
+	case Laggard:
+		return n.laggard(ctx, s, n.c.nodes[one])
 	case SlowDisk:
 		return n.slowDisk(ctx, s, n.c.nodes[one])
 	case Restart:
@@ -287,6 +295,58 @@ func (n *nemesis) diskFull(ctx context.Context, s Step, x *node) error {
 		return n.back(ctx, []int{x.id})
 	}
 	return nil
+}
+
+// laggard has a node fall out of sync, while it lives, and then kills the leader of a partition that it follows: the node must not
+// be elected in its place.
+func (n *nemesis) laggard(ctx context.Context, s Step, x *node) error {
+	undo, err := x.disk.Fill()
+	if err != nil {
+		return err
+	}
+	leader, err := n.outOfSync(ctx, x)
+	if err != nil {
+		return errors.Join(err, undo())
+	}
+	n.say("%s: node %d is out of sync, kill -9 of %d for %s", s.Fault, x.id, leader, s.Lasts.Round(time.Millisecond))
+	y := n.c.nodes[leader]
+	if err := errors.Join(y.kill(), pause(ctx, s.Lasts), undo()); err != nil {
+		return err
+	}
+	down := []int{y.id}
+	if !x.running() {
+		down = append(down, x.id)
+	}
+	return n.back(ctx, down)
+}
+
+// outOfSync waits until a node is out of sync with all that others lead, and says who leads most of that.
+func (n *nemesis) outOfSync(ctx context.Context, x *node) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var leader int
+	err := await(ctx, fmt.Sprintf("wait until node %d is out of sync", x.id), func() error {
+		all, err := n.c.states(ctx, loadTopics...)
+		if err != nil {
+			return err
+		}
+		led := make([]int, nodeCount+1)
+		for _, p := range all {
+			if p.leader <= 0 || int(p.leader) == x.id || !slices.Contains(p.replicas, int32(x.id)) {
+				continue
+			}
+			if slices.Contains(p.isr, int32(x.id)) {
+				return fmt.Errorf("it is in sync with %s", p.Partition)
+			}
+			led[p.leader]++
+		}
+		leader = slices.Index(led, slices.Max(led))
+		if leader == 0 {
+			return errors.New("nobody else leads what it follows")
+		}
+		return nil
+	})
+	return leader, err
 }
 
 // slowDisk stalls writes for most of the time.

@@ -25,6 +25,8 @@ type Options struct {
 	Faults     []Fault
 	Rate       int  // records a second of each producer
 	Plain      bool // no namespaces and disks, although this machine has them
+	OneByOne   bool // no fault comes before all replicas are in sync again, so that no two nodes lose what they had not synced
+	Keep       bool // leaves the folder of a run that passed, too
 	Out        io.Writer
 }
 
@@ -73,7 +75,7 @@ func (x *execution) run(ctx context.Context) *Figures {
 		x.r.Fail("load", err)
 		return nil
 	}
-	n := &nemesis{c: x.c, out: x.Out, now: func() time.Duration { return time.Since(x.began) }, done: map[Fault]int{}, skipped: map[Fault]string{}}
+	n := &nemesis{c: x.c, out: x.Out, oneByOne: x.OneByOne, now: func() time.Duration { return time.Since(x.began) }, done: map[Fault]int{}, skipped: map[Fault]string{}}
 	x.r.Check("faults", func() error { return n.run(ctx, Schedule(x.Seed, x.Faults, x.Duration)) })
 	ends := x.settle(ctx, h, stop, drain)
 	if err := h.Flush(); err != nil {

@@ -31,6 +31,7 @@ const (
 	PowerCut       Fault = "powercut"       // of one node and its disk
 	PowerCutAll    Fault = "powercutall"    // of all nodes and their disks at once
 	DiskFull       Fault = "diskfull"       // of one node
+	Laggard        Fault = "laggard"        // one node's disk is full until it is out of sync; then the leader of a partition is killed
 	SlowDisk       Fault = "slowdisk"       // of one node
 	Restart        Fault = "restart"        // a rolling restart
 	Reassign       Fault = "reassign"       // a replica of a partition goes and comes back, while other faults go on
@@ -40,7 +41,7 @@ const (
 func All() []Fault {
 	return []Fault{
 		Kill, KillLeader, KillController, KillMajority, KillAll, Pause, PauseLeader, Partition, Isolate, OneWay, Deaf, Bridge, Flap, Loss, Delay,
-		PowerCut, PowerCutAll, DiskFull, SlowDisk, Restart, Reassign,
+		PowerCut, PowerCutAll, DiskFull, Laggard, SlowDisk, Restart, Reassign,
 	}
 }
 
@@ -83,7 +84,7 @@ func Schedule(seed uint64, faults []Fault, length time.Duration) []Step {
 		s.Lasts = between(s.Fault.lasts())
 		bag = bag[1:]
 		steps = append(steps, s)
-		took += s.Calm + s.Lasts
+		took += s.Calm + s.Lasts + s.Fault.besides()
 	}
 	return steps
 }
@@ -95,9 +96,19 @@ func (f Fault) lasts() (low, high time.Duration) {
 		return time.Second, 8 * time.Second
 	case Kill, KillLeader, KillController, PowerCut:
 		return 100 * time.Millisecond, 5 * time.Second
-	case KillMajority, KillAll, PowerCutAll, Restart, Reassign:
+	case KillMajority, KillAll, PowerCutAll, Laggard, Restart, Reassign:
 		return 100 * time.Millisecond, 2 * time.Second
 	default:
 		return 2 * time.Second, 5 * time.Second
+	}
+}
+
+// besides is about how long a fault takes beside the time it lasts.
+func (f Fault) besides() time.Duration {
+	switch f {
+	case Laggard, Restart:
+		return 4 * time.Second
+	default:
+		return 0
 	}
 }

@@ -82,7 +82,7 @@ func provoke(ctx context.Context, o Options, bin string, p Proof) error {
 		var said strings.Builder
 		_, fig := chaos.Run(ctx, chaos.Options{
 			Binary: bin, Dir: dir, Env: []string{variable + "=" + string(p.Fault)}, Properties: p.Runs.Properties,
-			Seed: o.Seed + uint64(i), Duration: p.Runs.Duration, Faults: p.Runs.Faults, Rate: 400, Out: &said,
+			Seed: o.Seed + uint64(i), Duration: p.Runs.Duration, Faults: p.Runs.Faults, OneByOne: p.Runs.OneByOne, Rate: 400, Out: &said,
 		})
 		if err := os.RemoveAll(dir); err != nil {
 			return err

@@ -26,6 +26,8 @@ func runChaos(ctx context.Context, args []string) (int, error) {
 	faults := fs.String("nemesis", "all", "kinds of faults, with commas")
 	fs.IntVar(&o.Rate, "rate", 400, "records a second of each of the producers")
 	fs.BoolVar(&o.Plain, "plain", false, "plain processes on loopback, as without root")
+	fs.BoolVar(&o.OneByOne, "one-by-one", false, "no fault before all replicas are in sync again")
+	fs.BoolVar(&o.Keep, "keep", false, "leave the folder in any case")
 	fs.Var(propertyFlag(o.Properties), "p", "a property of the nodes, key=value")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
@@ -40,8 +42,11 @@ func runChaos(ctx context.Context, args []string) (int, error) {
 	if o.Dir, err = os.MkdirTemp("", "compat-chaos-"); err != nil {
 		return 0, err
 	}
+	if o.Keep {
+		fmt.Println("chaos: the runs are in", o.Dir)
+	}
 	r := chaos.RunAll(ctx, o)
-	if r.Failed == 0 {
+	if r.Failed == 0 && !o.Keep {
 		err = os.RemoveAll(o.Dir)
 	}
 	return r.Close(), err

@@ -48,6 +48,7 @@ func (q *Quorum) startTending(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		q.hurry(ctx)
 		q.tend(ctx)
 	}()
 	return func() {

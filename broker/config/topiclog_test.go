@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/protocol/compress"
@@ -169,5 +170,43 @@ func TestMarkdown_ListsWhatHasNoEffect(t *testing.T) {
 	}
 	if got := s.Ineffective(config.ScopeTopic, []string{"retention.ms", "preallocate", "nobody.knows"}); len(got) != 1 || got[0] != "preallocate" {
 		t.Error(got)
+	}
+}
+
+func TestTopicPolicy(t *testing.T) {
+	type m = map[string]string
+	plain, _ := load(t, config.Sources{})
+	risky, _ := load(t, config.Sources{Set: []string{"unclean.leader.election.enable=true", "log.flush.interval.messages=5", "min.insync.replicas=3"}})
+	tests := []struct {
+		name                   string
+		config                 *config.Config
+		topic, broker, cluster m
+		want                   controller.TopicPolicy
+	}{
+		{"defaults", plain, nil, nil, nil, controller.TopicPolicy{MinISR: 1, Durable: true}},
+		{"static", risky, nil, nil, nil, controller.TopicPolicy{MinISR: 3, UncleanElection: true}},
+		{
+			"the cluster's", plain, nil, nil,
+			m{"min.insync.replicas": "2", "unclean.leader.election.enable": "true", "log.flush.interval.messages": "7"},
+			controller.TopicPolicy{MinISR: 2, UncleanElection: true},
+		},
+		{
+			"the broker's over the cluster's", plain, nil,
+			m{"unclean.leader.election.enable": "false", "log.flush.interval.messages": "1"},
+			m{"unclean.leader.election.enable": "true", "log.flush.interval.messages": "7"},
+			controller.TopicPolicy{MinISR: 1, Durable: true},
+		},
+		{
+			"the topic's over all", risky,
+			m{"min.insync.replicas": "2", "unclean.leader.election.enable": " FALSE ", "flush.messages": "1"},
+			m{"unclean.leader.election.enable": "true"},
+			m{"log.flush.interval.messages": "7"},
+			controller.TopicPolicy{MinISR: 2, Durable: true},
+		},
+	}
+	for _, tt := range tests {
+		if got := tt.config.ControllerSchema().TopicPolicy(tt.topic, tt.broker, tt.cluster); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -608,5 +609,36 @@ func TestCluster_Formatted(t *testing.T) {
 				t.Errorf("%+v", q)
 			}
 		})
+	}
+}
+
+// TestCluster_OneOfThreeWaits: a node without a majority waits, answers no client, and can be stopped.
+func TestCluster_OneOfThreeWaits(t *testing.T) {
+	c := newCluster(t, clusterOptions{})
+	b, err := c.make(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	if err := b.Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("start: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	c.Start(1, 2, 3) // on the same directory
+	c.Await("all unfenced", unfenced(1, 2, 3))
+}
+
+// TestCluster_ControllersStopInTurn: a graceful stop of the active controller is not noticed by who creates topics.
+func TestCluster_ControllersStopInTurn(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	for round := range 3 {
+		c.Await("all unfenced", unfenced(1, 2, 3))
+		id := c.Controller()
+		c.Stop(id)
+		createTopic(t, c.Client([]int{1 + id%3}), fmt.Sprintf("round-%d", round), 1, 2)
+		c.Start(id)
 	}
 }

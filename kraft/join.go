@@ -22,6 +22,7 @@ const (
 	complainFor  = 10 * time.Second       // between log lines of what this node waits for
 	forgetAfter  = time.Minute            // a leader drops an observer that is no registered broker and has not answered for so long
 	changeWithin = 5 * time.Second        // for a change of raft's configuration to commit
+	membersMost  = 1000                   // in a quorum, observers included: a stranger may ask to be one as often as it likes
 )
 
 // announcer tells the network which cluster this node belongs to (image.Publisher).
@@ -155,6 +156,9 @@ func (q *Quorum) server(id protocol.NodeID) (hraft.Server, bool) {
 // CheckRaft implements raftnet.Handler: a node that comes with another directory than the quorum knows has lost what it
 // promised, and may neither vote nor be counted.
 func (q *Quorum) CheckRaft(peer raftnet.Identity) *raftnet.Reply {
+	if q.o.Private {
+		return &raftnet.Reply{Status: raftnet.StatusRefused, Leader: noNode, Reason: errAlone.Error()}
+	}
 	s, ok := q.server(peer.NodeID)
 	if !ok {
 		return nil // raft knows what to make of a stranger, and this node may be the one that lags
@@ -198,6 +202,8 @@ func (q *Quorum) Join(ctx context.Context, peer raftnet.Identity) raftnet.Reply 
 			return refuse(fmt.Sprintf("node %d is there already, with directory %s: give each node a node.id of its own", peer.NodeID, known))
 		}
 		suffrage = s.Suffrage
+	} else if len(q.servers()) >= membersMost {
+		return refuse(fmt.Sprintf("the quorum has %d members, the most allowed", membersMost))
 	}
 	if err := q.setMember(ctx, raftID(peer.NodeID), want, suffrage); err != nil {
 		if errors.As(err, new(*NotLeaderError)) {

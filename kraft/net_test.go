@@ -383,6 +383,22 @@ func TestNet_MovedAddress(t *testing.T) {
 	}
 }
 
+// TestNet_FromBeforeTheNetwork: a node that stood alone when there was no network yet notes where it is reached now.
+func TestNet_FromBeforeTheNetwork(t *testing.T) {
+	disk := raftstore.NewDisk()
+	alone := open(t, disk, nil)
+	version := must(alone.Propose(t.Context(), config("k", "v")))
+	check(t, alone.Close())
+	m := newMesh(t, 2)
+	first := m.start(1, 1, disk, nil)
+	if first.Image().Version != version {
+		t.Fatalf("version %d, want %d", first.Image().Version, version)
+	}
+	await(t, "its address is noted", func() bool { return first.Address(1) == m.addrs[1] })
+	second := m.start(2, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Seeds = []string{m.addrs[1]} })
+	check(t, catchUp(t, second))
+}
+
 // TestNet_SameNodeTwice: the second process with a node id is refused while the first one is there.
 func TestNet_SameNodeTwice(t *testing.T) {
 	m := newMesh(t, 3)

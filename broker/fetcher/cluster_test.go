@@ -11,9 +11,12 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetcher"
@@ -28,6 +31,7 @@ import (
 	"github.com/distributedmq/dmq/log/logdir"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
 	"github.com/distributedmq/dmq/protocol/records"
 )
 
@@ -41,21 +45,26 @@ var (
 	tp0    = protocol.TopicPartition{Topic: topic}
 )
 
-// cluster is brokers that hold logs in memory, serve them on real sockets and follow each other. The test is the controller.
+// cluster is brokers that hold logs in memory, serve them on real sockets and follow each other. The test is the controller,
+// but for the in-sync replicas, which leaders ask it to change.
 type cluster struct {
-	t       testing.TB
-	config  fetcher.Config
-	logs    func(*commitlog.Config)
+	t      testing.TB
+	config fetcher.Config
+	logs   func(*commitlog.Config)
+	maxLag time.Duration // replica.lag.time.max.ms
+
+	nodes map[protocol.NodeID]*node // written by the test with mu held
+
+	mu      sync.Mutex // guards the fields below
 	builder *image.Builder
 	version int64
 	image   *image.Image
-	nodes   map[protocol.NodeID]*node
 }
 
 func newCluster(t testing.TB, ids ...protocol.NodeID) *cluster {
 	t.Helper()
 	c := &cluster{
-		t: t, builder: image.NewBuilder(image.Empty()), image: image.Empty(), nodes: make(map[protocol.NodeID]*node),
+		t: t, builder: image.NewBuilder(image.Empty()), image: image.Empty(), nodes: make(map[protocol.NodeID]*node), maxLag: soon,
 		config: fetcher.Config{
 			Fetchers: 1, MinBytes: 1, MaxBytes: 1 << 20, ResponseMaxBytes: 10 << 20,
 			MaxWait: 500 * time.Millisecond, Backoff: 200 * time.Millisecond, Timeout: soon,
@@ -84,6 +93,7 @@ type node struct {
 	fetcher  *fetcher.Fetcher
 	server   *listener.Server
 	socket   net.Listener
+	logger   *slog.Logger
 }
 
 // Image implements handler.Images.
@@ -92,6 +102,8 @@ func (n *node) Image() *image.Image { return n.image.Load() }
 // start starts a broker on a filesystem and tells all of them.
 func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
 	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	n := &node{c: c, id: id, epoch: protocol.BrokerEpoch(c.version + 1), fs: fs}
 	n.image.Store(image.Empty())
 	logger := slog.New(slog.DiscardHandler)
@@ -100,16 +112,8 @@ func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
 	}
 	n.openLogs(logger)
 	n.serve(logger)
-	n.fetcher = fetcher.New(fetcher.Options{
-		NodeID: id, Replicas: n.replicas, Config: c.config, Logger: logger,
-		BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
-		Link: func(leader protocol.NodeID, _ int) fetcher.Link {
-			return nodelink.New(nodelink.Options{
-				Dial: new(net.Dialer).DialContext, Logger: logger, ClientID: "broker-" + strconv.Itoa(int(id)),
-				Address: func() (string, error) { return n.addressOf(leader) },
-			})
-		},
-	})
+	n.logger = logger
+	n.fetcher = n.newFetcher()
 	c.nodes[id] = n
 	n.publish(image.Diff(image.Empty(), c.image))
 	host, port, err := net.SplitHostPort(n.socket.Addr().String())
@@ -120,10 +124,29 @@ func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.publish(&metadata.RegisterBrokerRecord{
+	c.publishLocked(&metadata.RegisterBrokerRecord{
 		ID: id, Epoch: n.epoch, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}},
 	})
 	return n
+}
+
+func (n *node) newFetcher() *fetcher.Fetcher {
+	return fetcher.New(fetcher.Options{
+		NodeID: n.id, Replicas: n.replicas, Config: n.c.config, Logger: n.logger,
+		BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
+		Link: func(leader protocol.NodeID, _ int) fetcher.Link {
+			return nodelink.New(nodelink.Options{
+				Dial: new(net.Dialer).DialContext, Logger: n.logger, ClientID: "broker-" + strconv.Itoa(int(n.id)),
+				Address: func() (string, error) { return n.addressOf(leader) },
+			})
+		},
+	})
+}
+
+// startFetcher has a broker follow again whose fetcher was closed.
+func (n *node) startFetcher() {
+	n.fetcher = n.newFetcher()
+	n.fetcher.Publish(image.Diff(image.Empty(), n.Image()))
 }
 
 func (n *node) openLogs(logger *slog.Logger) {
@@ -157,7 +180,10 @@ func (n *node) openLogs(logger *slog.Logger) {
 		t.Fatal(err)
 	}
 	n.logs = logs
-	n.replicas = replica.New(replica.Options{NodeID: n.id, Logs: logs, Logger: logger})
+	n.replicas = replica.New(replica.Options{
+		NodeID: n.id, Logs: logs, Logger: logger, MaxLag: n.c.maxLag,
+		Controller: n.c, BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
+	})
 	manager.Store(n.replicas)
 }
 
@@ -217,15 +243,24 @@ func (n *node) halt() {
 // stop stops the broker cleanly.
 func (n *node) stop() {
 	n.c.t.Helper()
+	n.c.mu.Lock()
+	delete(n.c.nodes, n.id)
+	n.c.mu.Unlock()
 	n.halt()
 	if err := n.logs.Close(true, n.epoch); err != nil {
 		n.c.t.Error(err)
 	}
-	delete(n.c.nodes, n.id)
 }
 
 // publish commits records and tells every broker, in no particular order.
 func (c *cluster) publish(recs ...metadata.Record) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publishLocked(recs...)
+}
+
+func (c *cluster) publishLocked(recs ...metadata.Record) {
 	c.t.Helper()
 	c.version++
 	if err := c.builder.Apply(c.version, &metadata.Command{Records: recs}); err != nil {
@@ -236,6 +271,61 @@ func (c *cluster) publish(recs ...metadata.Record) {
 	for _, n := range c.nodes {
 		n.publish(d)
 	}
+}
+
+// partition is what the metadata say of orders-0.
+func (c *cluster) partition() *image.Partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.image.Partition(tp0)
+}
+
+// Request implements replica.Controller: it decides what leaders ask for.
+func (c *cluster) Request(_ context.Context, req kmsg.Request) (kmsg.Response, error) {
+	alter, ok := req.(*kmsg.AlterPartitionRequest)
+	if !ok {
+		return nil, errors.New("the test answers AlterPartition only")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	resp := kmsg.NewPtrAlterPartitionResponse()
+	for i := range alter.Topics {
+		t := kmsg.NewAlterPartitionResponseTopic()
+		t.TopidID = alter.Topics[i].TopicID
+		for j := range alter.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, c.alterLocked(t.TopidID, protocol.NodeID(alter.BrokerID), &alter.Topics[i].Partitions[j]))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp, nil
+}
+
+func (c *cluster) alterLocked(id protocol.TopicID, leader protocol.NodeID, q *kmsg.AlterPartitionRequestTopicPartition) kmsg.AlterPartitionResponseTopicPartition {
+	out := kmsg.NewAlterPartitionResponseTopicPartition()
+	out.Partition = q.Partition
+	t := c.image.TopicByID(id)
+	if t == nil {
+		out.ErrorCode = int16(errcode.KindUnknownTopicID)
+		return out
+	}
+	p := &t.Partitions[q.Partition]
+	if p.Leader != leader || p.LeaderEpoch != q.LeaderEpoch || p.PartitionEpoch != q.PartitionEpoch {
+		out.ErrorCode = int16(errcode.KindInvalidUpdateVersion)
+		return out
+	}
+	var isr []protocol.NodeID
+	for _, member := range q.NewEpochISR {
+		b := c.image.Brokers[protocol.NodeID(member.BrokerID)]
+		if b == nil || b.Fenced || b.Epoch != protocol.BrokerEpoch(member.BrokerEpoch) {
+			out.ErrorCode = int16(errcode.KindIneligibleReplica)
+			return out
+		}
+		isr = append(isr, b.ID)
+		out.ISR = append(out.ISR, int32(b.ID))
+	}
+	out.LeaderID, out.LeaderEpoch, out.PartitionEpoch = int32(leader), p.LeaderEpoch, p.PartitionEpoch+1
+	c.publishLocked(&metadata.PartitionChangeRecord{TopicID: id, Partition: q.Partition, ISR: isr})
+	return out
 }
 
 func ids(ids ...protocol.NodeID) []protocol.NodeID { return ids }
@@ -258,6 +348,12 @@ func (c *cluster) elect(leader protocol.NodeID, isr ...protocol.NodeID) {
 	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Leader: &leader, ISR: isr})
 }
 
+// fence has a broker not counted on any more.
+func (c *cluster) fence(id protocol.NodeID) {
+	c.t.Helper()
+	c.publish(&metadata.BrokerRegistrationChangeRecord{ID: id, Epoch: c.nodes[id].epoch, Fenced: new(true)})
+}
+
 func batch(values ...string) []byte {
 	b := records.NewBuilder(records.BuilderOptions{})
 	for i, v := range values {
@@ -271,20 +367,23 @@ func batch(values ...string) []byte {
 }
 
 // produce appends to a leader and waits for the acknowledgement.
-func (n *node) produce(tp protocol.TopicPartition, acks int16, values ...string) error {
+func (n *node) produce(tp protocol.TopicPartition, acks int16, values ...string) replica.AppendResult {
 	parts := []replica.Append{{TopicIDPartition: protocol.TopicIDPartition{Topic: tp.Topic, Partition: tp.Partition}, Records: batch(values...)}}
 	done := make(chan struct{})
 	if !n.replicas.Append(replica.AppendOptions{Acks: acks, Timeout: soon}, parts, func() { close(done) }) {
 		<-done
 	}
-	return parts[0].Result.Err
+	return parts[0].Result
 }
 
-func (n *node) mustProduce(tp protocol.TopicPartition, acks int16, values ...string) {
+// mustProduce returns the offset of the first record.
+func (n *node) mustProduce(tp protocol.TopicPartition, acks int16, values ...string) int64 {
 	n.c.t.Helper()
-	if err := n.produce(tp, acks, values...); err != nil {
-		n.c.t.Fatal(err)
+	res := n.produce(tp, acks, values...)
+	if res.Err != nil {
+		n.c.t.Fatal(res.Err)
 	}
+	return res.BaseOffset
 }
 
 // log returns the log of a partition.
@@ -338,7 +437,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 // alike waits until the logs of orders-0 are the same on all brokers, up to the same high watermark.
 func (c *cluster) alike() {
 	c.t.Helper()
-	leader := c.nodes[c.image.Partition(tp0).Leader].log(tp0)
+	leader := c.nodes[c.partition().Leader].log(tp0)
 	for _, n := range c.nodes {
 		l := n.log(tp0)
 		c.wait(fmt.Sprintf("broker %d has all that its leader has", n.id), func() bool {

@@ -1,10 +1,15 @@
 package fetcher_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/distributedmq/dmq/broker/fetcher"
+	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -86,5 +91,109 @@ func TestFetcher_SetFetchers(t *testing.T) {
 		if s := c.nodes[2].fetcher.Stats(); s.Fetchers != n || s.Partitions != partitions || s.FailedPartitions != 0 {
 			t.Errorf("with %d fetchers: %+v", n, s)
 		}
+	}
+}
+
+// What a follower was to fetch next was deleted meanwhile: it begins anew where the leader's log begins, inside a batch.
+func TestFetcher_BeginsAnewWhereTheLeadersLogBegins(t *testing.T) {
+	c := newCluster(t, 1, 2)
+	c.create(topic, orders, 1, 1, 2)
+	c.nodes[1].mustProduce(tp0, -1, "a", "b")
+	n := c.nodes[2]
+	if err := n.fetcher.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.elect(1, 1)
+	c.nodes[1].mustProduce(tp0, 1, "c", "d")
+	c.nodes[1].mustProduce(tp0, 1, "e", "f", "g")
+	leader := c.nodes[1].log(tp0)
+	c.fence(2) // the leader does not wait for it
+	c.wait("the high watermark rises", func() bool { return leader.HighWatermark() == 7 })
+	if err := leader.AdvanceLogStartOffset(5); err != nil {
+		t.Fatal(err)
+	}
+	n.startFetcher()
+	l := n.log(tp0)
+	c.wait("the follower begins anew", func() bool { return l.LogStartOffset() == 5 && l.LogEndOffset() == 7 && l.HighWatermark() == 7 })
+	c.nodes[1].mustProduce(tp0, 1, "h")
+	c.wait("the follower goes on", func() bool { return l.LogEndOffset() == 8 })
+}
+
+// A leader that has less than a follower is known to have had committed was elected by force: the follower keeps what it has
+// and is left alone, other partitions are followed, and when it leads itself the others follow it.
+func TestFetcher_NeverCutsBelowTheHighWatermark(t *testing.T) {
+	c := newCluster(t, 1, 2, 3)
+	c.create(topic, orders, 2, 1, 2)
+	other := protocol.TopicPartition{Topic: topic, Partition: 1}
+	c.nodes[1].mustProduce(tp0, -1, "a", "b")
+	c.nodes[1].mustProduce(tp0, -1, "c")
+	n := c.nodes[2]
+	c.wait("the follower knows that it is committed", func() bool { return n.log(tp0).HighWatermark() == 3 })
+	forced := protocol.NodeID(3)
+	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Replicas: ids(1, 2, 3), ISR: ids(3), Leader: &forced})
+	c.nodes[3].mustProduce(tp0, 1, "x")
+	c.wait("the follower is left alone", func() bool { return n.fetcher.Stats().FailedPartitions == 1 })
+	if l := n.log(tp0); l.LogEndOffset() != 3 || l.HighWatermark() != 3 {
+		t.Errorf("the log ends at %d, high watermark %d", l.LogEndOffset(), l.HighWatermark())
+	}
+	n.fetcher.Each(func(s fetcher.PartitionStats) {
+		if parted := new(replica.BelowHighWatermarkError); errors.As(s.Err, &parted) != (s.Partition == 0) {
+			t.Errorf("%+v", s)
+		}
+	})
+	c.nodes[1].mustProduce(other, -1, "still followed")
+	c.elect(2, 2)
+	n.mustProduce(tp0, 1, "d")
+	c.wait("broker 1 follows again", func() bool { return c.nodes[1].log(tp0).LogEndOffset() == 4 })
+}
+
+// A partition that comes back under the same name is another one.
+func TestFetcher_TopicIsDeletedAndMadeAgain(t *testing.T) {
+	c := newCluster(t, 1, 2)
+	for i := range byte(3) {
+		id := protocol.TopicID{0: i + 1, 15: 1}
+		c.create(topic, id, 1, 1, 2)
+		c.nodes[1].mustProduce(tp0, -1, "a", fmt.Sprint(i))
+		c.alike()
+		c.publish(&metadata.RemoveTopicRecord{ID: id})
+		c.wait("nothing is followed", func() bool { s := c.nodes[2].fetcher.Stats(); return s.Partitions == 0 && s.Fetchers == 0 })
+	}
+}
+
+// A replica moves to another broker: the new one begins empty, the old one is deleted.
+func TestFetcher_ReplicaMoves(t *testing.T) {
+	c := newCluster(t, 1, 2, 3)
+	c.create(topic, orders, 1, 1, 2)
+	for i := range 10 {
+		c.nodes[1].mustProduce(tp0, -1, fmt.Sprint("value ", i))
+	}
+	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Replicas: ids(1, 2, 3), Adding: ids(3), Removing: ids(2)})
+	c.wait("the new replica is in sync", func() bool { return slices.Contains(c.partition().ISR, 3) })
+	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Replicas: ids(1, 3), ISR: ids(1, 3), Adding: ids(), Removing: ids()})
+	c.nodes[1].mustProduce(tp0, -1, "after")
+	if got := c.nodes[3].log(tp0).LogEndOffset(); got != 11 {
+		t.Errorf("the new replica ends at %d, want 11", got)
+	}
+	c.wait("the old replica is deleted", func() bool {
+		_, found, err := c.nodes[2].logs.Get(tp0)
+		return !found && err == nil
+	})
+}
+
+func TestFetcher_ManyPartitions(t *testing.T) {
+	const partitions = 2000
+	c := newCluster(t, 1, 2)
+	c.create(topic, orders, partitions, 1, 2)
+	c.wait("all are followed", func() bool {
+		known := 0
+		c.nodes[2].fetcher.Each(func(s fetcher.PartitionStats) {
+			if s.Lag == 0 {
+				known++
+			}
+		})
+		return known == partitions
+	})
+	for i := range int32(50) {
+		c.nodes[1].mustProduce(protocol.TopicPartition{Topic: topic, Partition: i * 37}, -1, "a")
 	}
 }

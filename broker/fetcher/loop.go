@@ -387,14 +387,19 @@ func (l *loop) delay(p *followed, err error) {
 	p.until = time.Now().Add(backoff(p.failures, l.f.o.Config.Backoff))
 	l.waiting = append(l.waiting, p)
 	level := slog.LevelDebug
-	if !transient(errcode.KindOf(err)) || p.failures == noted {
+	if p.failures >= noted(err) && p.failures&(p.failures-1) == 0 { // more and more rarely
 		level = slog.LevelWarn
 	}
 	l.logger.Log(l.ctx(), level, "follow a partition", p.attrs(slog.Int("failures", p.failures), slog.Any("err", err))...)
 }
 
-// noted is after how many failures what is expected to pass is worth a line: several seconds.
-const noted = 10
+// noted is after how many failures an error is worth a line: what is expected to pass, after several seconds.
+func noted(err error) int {
+	if transient(errcode.KindOf(err)) {
+		return 16
+	}
+	return 1
+}
 
 // transient reports whether a leader's error is one that metadata on their way explain.
 func transient(kind errcode.Kind) bool {

@@ -9,6 +9,7 @@ import (
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
+	"github.com/distributedmq/dmq/protocol/records"
 )
 
 // Follower copies a partition from its leader in one leader epoch. As soon as the metadata name another epoch, or the partition
@@ -107,9 +108,25 @@ func (f *Follower) Append(fetchOffset int64, batches []byte) error {
 		if end := f.log.LogEndOffset(); end != fetchOffset {
 			return errcode.New(errcode.KindOffsetOutOfRange, "records of %s were fetched at offset %d, the log ends at %d", f.p.tp, fetchOffset, end)
 		}
+		if base, ok := beginsInside(batches, fetchOffset); ok && f.log.LogStartOffset() == fetchOffset {
+			if err := f.log.TruncateFullyAndStartAt(base); err != nil {
+				return err
+			}
+		}
 		_, err := f.log.AppendAsFollower(batches, int32(f.leaderEpoch))
 		return err
 	})
+}
+
+// beginsInside reports whether an offset lies inside the first of batches, and where that begins: the leader's log start
+// offset may, after DeleteRecords. A log that is empty there has to begin where the batch does; Advance moves its log start
+// offset to the leader's again.
+func beginsInside(batches []byte, offset int64) (base int64, inside bool) {
+	first, _, err := records.Split(batches)
+	if err != nil || first.BaseOffset() >= offset || first.LastOffset() < offset {
+		return 0, false
+	}
+	return first.BaseOffset(), true
 }
 
 // Advance waits until what was appended is durable, in durable mode, and then takes over the leader's high watermark and log

@@ -80,8 +80,8 @@ func replicationRows() []row {
 // quorumRows is the controller, the metadata log and a broker's session with the controller.
 func quorumRows() []row {
 	return []row{
-		{"controller.quorum.voters", tList, "", High, ReadOnly, anything(), on, "The controllers, id@host:port. Unset together with controller.quorum.bootstrap.servers, this node is the whole quorum."},
-		{"controller.quorum.bootstrap.servers", tList, "", High, ReadOnly, anything(), on, "Addresses of controllers to find the quorum by, instead of listing its voters. A single one that is this node's own controller listener makes it the whole quorum."},
+		{"controller.quorum.voters", tList, "", High, ReadOnly, anything(), on, "The controllers that begin the quorum, id@host:port, the same on each of them. Once the quorum exists it knows its voters itself, and changes here only draw a warning. Unset together with controller.quorum.bootstrap.servers, this node is the whole quorum."},
+		{"controller.quorum.bootstrap.servers", tList, "", High, ReadOnly, anything(), on, "Addresses of controllers to find the quorum by, instead of listing its voters. One controller has to begin the quorum (dmq storage format --standalone), the others join it and wait until then. A single address that is this controller's own makes it the whole quorum."},
 		{"controller.quorum.auto.join.enable", tBool, "false", Low, ReadOnly, anything(), off, "Whether a new controller adds itself to the quorum."},
 		{"controller.quorum.election.timeout.ms", tInt, "1000", High, ReadOnly, atLeast(0), off, "How long a candidate waits for votes. The quorum here has its own, shorter times."},
 		{"controller.quorum.election.backoff.max.ms", tInt, "1000", High, ReadOnly, atLeast(0), off, "The longest pause before a new election after a failed one."},

@@ -45,6 +45,7 @@ type lifecycle struct {
 	applied  func() int64 // the metadata position this broker has applied
 	offline  func() []protocol.TopicID
 	cordoned func() []protocol.TopicID
+	news     chan struct{} // holds one: there is something to tell before the next beat is due
 	logger   *slog.Logger
 
 	epoch     atomic.Int64 // of the present registration; -1 before the first
@@ -182,9 +183,31 @@ func (l *lifecycle) heartbeat(ctx context.Context, wantShutdown bool) (*kmsg.Bro
 	return r, kerr.ErrorForCode(r.ErrorCode)
 }
 
+// beatSoon has run beat at once. It does not wait.
+func (l *lifecycle) beatSoon() {
+	select {
+	case l.news <- struct{}{}:
+	default: // it will, or it does not run yet
+	}
+}
+
+// due waits until it is time for a beat, or there is something to tell.
+func (l *lifecycle) due(ctx context.Context) error {
+	t := time.NewTimer(l.interval)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-l.news:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // run beats until ctx ends.
 func (l *lifecycle) run(ctx context.Context) {
-	for pause(ctx, l.interval) == nil {
+	for l.due(ctx) == nil {
 		_, err := l.beat(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:

@@ -128,6 +128,27 @@ func TestLifecycle_BeatsAndRegistersAgain(t *testing.T) {
 
 // TestLifecycle_NothingButStopWhileStopping: an ordinary heartbeat during a controlled shutdown would tell the controller
 // that the broker stays.
+// What is new is told at once, not with the next beat.
+func TestLifecycle_BeatSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeController{}
+		l := newLifecycle(f)
+		l.news = make(chan struct{}, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { l.run(ctx) })
+		synctest.Wait()
+		start := time.Now()
+		l.beatSoon()
+		synctest.Wait()
+		if got := f.log(); got != "B" || time.Since(start) > 0 {
+			t.Errorf("asked %s after %v, want one beat at once", got, time.Since(start))
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
 func TestLifecycle_NothingButStopWhileStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeController{stays: 100} // 5 s of asking: more than two intervals

@@ -411,6 +411,7 @@ func (n *node) newLifecycle() *lifecycle {
 		applied:  func() int64 { return n.quorum.Image().Version },
 		offline:  func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Offline }) },
 		cordoned: func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Cordoned }) },
+		news:     make(chan struct{}, 1),
 		logger:   n.logger.With(slog.String("component", "lifecycle")),
 	}
 }
@@ -430,6 +431,12 @@ func connectionLimits(props *config.Config, listenerName string) (all, perIP int
 
 // Publish applies dynamic broker properties that concern the listeners and compaction (image.Publisher).
 func (n *node) Publish(d *image.Delta) {
+	// A broker may stop once every other one knows where its leaders went: no reason to let it wait for the next beat.
+	for id := range d.ChangedBrokers {
+		if b, was := d.Next.Brokers[id], d.Prev.Brokers[id]; b != nil && b.InControlledShutdown && (was == nil || !was.InControlledShutdown) {
+			n.life.beatSoon()
+		}
+	}
 	for r := range d.ChangedConfigs {
 		if r.Type != image.ResourceBroker {
 			continue
@@ -440,6 +447,7 @@ func (n *node) Publish(d *image.Delta) {
 		}
 		n.logs.ReconfigureCleaner(props.Cleaner)
 		n.logs.Cordon(props.CordonedLogDirs)
+		n.life.beatSoon() // it tells which are cordoned
 		return
 	}
 }

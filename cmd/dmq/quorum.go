@@ -18,9 +18,9 @@ import (
 
 func newQuorum(a *app) *cobra.Command {
 	return parent(&cobra.Command{
-		Use: "quorum", Short: "The voters of the metadata quorum: see, add, remove",
+		Use: "quorum", Short: "The voters of the metadata quorum: see, add, remove, hand leadership over",
 		Example: "  dmq cluster quorum status\n  dmq cluster quorum add-voter 4\n  dmq cluster quorum remove-voter 2 --yes",
-	}, newQuorumStatus(a), newAddVoter(a), newRemoveVoter(a))
+	}, newQuorumStatus(a), newAddVoter(a), newRemoveVoter(a), newTransfer(a))
 }
 
 func newQuorumStatus(a *app) *cobra.Command {

@@ -318,6 +318,7 @@ func (n *node) synced(tp protocol.TopicPartition, end int64) {
 func (n *node) dirFailed(dir string, err error) {
 	if r := n.replicas.Load(); r != nil {
 		r.DirFailed(dir, err)
+		n.life.beatSoon() // the controller moves its leaders
 	}
 }
 

@@ -55,6 +55,8 @@ func (n *node) newFetchLink(leader protocol.NodeID, index int) fetcher.Link {
 		Address:  func() (string, error) { return n.brokerAddress(leader) },
 		ClientID: fmt.Sprintf("broker-%d-fetcher-%d", n.props.NodeID, index),
 		Logger:   n.logger,
+
+		ReuseResponses: true,
 	})
 }
 

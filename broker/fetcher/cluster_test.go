@@ -137,7 +137,8 @@ func (n *node) newFetcher() *fetcher.Fetcher {
 		Link: func(leader protocol.NodeID, _ int) fetcher.Link {
 			return nodelink.New(nodelink.Options{
 				Dial: new(net.Dialer).DialContext, Logger: n.logger, ClientID: "broker-" + strconv.Itoa(int(n.id)),
-				Address: func() (string, error) { return n.addressOf(leader) },
+				Address:        func() (string, error) { return n.addressOf(leader) },
+				ReuseResponses: true,
 			})
 		},
 	})

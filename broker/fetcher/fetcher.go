@@ -17,7 +17,7 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// Link is a connection to another broker; see nodelink.Link.
+// Link is a connection to another broker; see nodelink.Link. A loop is done with an answer when it sends the next request.
 type Link interface {
 	Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 	Close() error

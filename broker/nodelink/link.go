@@ -35,6 +35,9 @@ type Options struct {
 	RequestTimeout time.Duration // for a request whose context has no deadline; 0: DefaultRequestTimeout
 	BackoffMin     time.Duration // 0: DefaultBackoffMin
 	BackoffMax     time.Duration // 0: DefaultBackoffMax
+	// ReuseResponses is for a link of one goroutine, which is done with a response, but for what it has copied, when it sends the
+	// next request: responses are read into the same memory, which for large ones is most of what they cost.
+	ReuseResponses bool
 	Logger         *slog.Logger
 }
 

@@ -26,6 +26,7 @@ type session struct {
 	addr     string
 	versions map[int16][2]int16 // what the node serves; set before the session is shared
 	worked   atomic.Bool        // it has answered a request
+	reused   []byte             // of responses; used by readLoop
 
 	writing chan struct{} // holds a token for who writes, so that waiting for it can be given up
 
@@ -167,7 +168,7 @@ func (s *session) readResponse(br *bufio.Reader) error {
 	if n < 4 || n > maxResponse {
 		return fmt.Errorf("response of %d bytes", n)
 	}
-	frame := make([]byte, n)
+	frame := s.room(int(n))
 	if _, err := io.ReadFull(br, frame); err != nil {
 		return err
 	}
@@ -184,6 +185,24 @@ func (s *session) readResponse(br *bufio.Reader) error {
 	close(c.done)
 	return c.err
 }
+
+// room returns memory for a response.
+func (s *session) room(n int) []byte {
+	if !s.link.o.ReuseResponses {
+		return make([]byte, n)
+	}
+	if cap(s.reused) < n || cap(s.reused) > max(idleRoom, idleMultiple*n) { // neither too small nor far too large
+		s.reused = make([]byte, max(n, minRoom))
+	}
+	return s.reused[:n]
+}
+
+// Sizes of memory that is reused: more than idleRoom is given up by a response that needs no idleMultiple-th of it.
+const (
+	minRoom      = 4 << 10
+	idleRoom     = 64 << 10
+	idleMultiple = 16
+)
 
 // decode reads a response; flexible ones but for ApiVersions have tagged fields in their header.
 func decode(req kmsg.Request, body []byte) (kmsg.Response, error) {

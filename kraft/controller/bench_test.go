@@ -5,6 +5,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -140,4 +141,20 @@ func BenchmarkHeartbeat(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "heartbeats/s")
+}
+
+// BenchmarkHeap tells what an image of 100,000 partitions and the controller's indexes over it hold in memory.
+func BenchmarkHeap(b *testing.B) {
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	for b.Loop() {
+		before := heap()
+		s := big(b, 10, 100_000)
+		b.ReportMetric((heap()-before)/1e6, "MB")
+		runtime.KeepAlive(s)
+	}
 }

@@ -172,7 +172,8 @@ func (d *decider) changeConfigs(v *view, changes []configChange, report func(r i
 }
 
 // settle makes the records for partitions of which other things hold once these records do: what the ELR is kept for, and
-// whether any replica may lead.
+// whether any replica may lead. Where min.insync.replicas rises the partition epoch does as well, in the same command: its leader,
+// which may not have heard yet and still commit with fewer, gets no other ISR before it has.
 func (d *decider) settle(v *view, records []metadata.Record) []metadata.Record {
 	if !slices.ContainsFunc(records, settles) {
 		return nil
@@ -182,9 +183,27 @@ func (d *decider) settle(v *view, records []metadata.Record) []metadata.Record {
 		return nil // it is void, and what it would lead to as well
 	}
 	next := &view{img: b.Image()}
-	return d.affected(next, event{left: noNode, joined: noNode, unclean: noNode}, func(p *image.Partition) bool {
-		return p.Leader == image.NoLeader || len(p.ELR) > 0 || len(p.LastKnownELR) > 0
-	})
+	raised := make(map[string]bool)
+	for name := range next.img.Topics.Keys() {
+		switchedOn := v.img.Features[EligibleLeaderReplicas] == 0 // until now every broker had a value of its own
+		raised[name] = next.img.Features[EligibleLeaderReplicas] > 0 && (switchedOn || d.policy(next, name).MinISR > d.policy(v, name).MinISR)
+	}
+	var out []metadata.Record
+	for _, at := range next.find(func(p *image.Partition) bool { return true }) {
+		p, touched := at.partition(), raised[at.topic.Name]
+		if p.Leader != image.NoLeader && len(p.ELR)+len(p.LastKnownELR) == 0 && !touched {
+			continue
+		}
+		r := d.follow(next, at.topic, p, event{left: noNode, joined: noNode, unclean: noNode})
+		if r == nil && touched {
+			r = &metadata.PartitionChangeRecord{}
+		}
+		if r != nil {
+			r.TopicID, r.Partition = at.topic.ID, int32(at.index)
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // settles reports whether a record changes on what partitions are decided.

@@ -72,6 +72,7 @@ type model struct {
 	*rand.Rand
 	s         *controller.Script
 	durable   bool
+	elr       bool
 	wipes     bool // a disk may be lost
 	wiped     bool // one was, since the cluster was last whole
 	brokers   []*modelBroker
@@ -117,7 +118,8 @@ func newModel(seed uint64) *model {
 		committed: make(map[modelKey][]record), lossy: make(map[modelKey]bool),
 	}
 	m.durable = m.IntN(3) > 0
-	m.wipes = m.durable && m.IntN(2) == 0
+	m.elr = !m.durable || m.IntN(4) > 0
+	m.wipes = m.durable && m.elr && m.IntN(2) == 0
 	m.s = controller.NewScript(controller.Options{
 		NodeID: 100, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
 		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
@@ -156,7 +158,9 @@ func (m *model) watch(records []metadata.Record) {
 }
 
 func (m *model) begin() {
-	m.request("feature", featureRequest("feature / eligible.leader.replicas.version level=1", args{}))
+	if m.elr {
+		m.request("feature", featureRequest("feature / eligible.leader.replicas.version level=1", args{}))
+	}
 	for id := range 5 {
 		b := &modelBroker{id: protocol.NodeID(id + 1), mark: -1, dir: byte(10 * (id + 1)), logs: make(map[modelKey]*replicaLog)}
 		b.dir += 100
@@ -231,8 +235,11 @@ func (m *model) step() {
 		for _, b := range m.brokers {
 			m.crash(b)
 		}
-	case n < 99:
+	case n < 99 && m.wipes:
 		m.wipe(b)
+	case n < 99:
+		line := fmt.Sprintf("config / topic:two min.insync.replicas=%d", 1+m.IntN(3))
+		m.request(line, configRequest(line, args{}))
 	default:
 		m.assignDirs(b)
 	}
@@ -278,7 +285,7 @@ func compareKeys(a, b modelKey) int {
 
 // wipe gives a dead broker an empty disk.
 func (m *model) wipe(b *modelBroker) {
-	if b.alive || !m.wipes || m.wiped {
+	if b.alive || m.wiped {
 		return
 	}
 	m.wiped = true
@@ -577,6 +584,8 @@ func (m *model) check() {
 			m.fail("%v: nobody is known to have it: %s", key, formatPartition(p))
 		case len(p.ISR) >= minISR && len(p.ELR)+len(p.LastKnownELR) > 0:
 			m.fail("%v: an ELR beside a full ISR: %s", key, formatPartition(p))
+		case !m.elr && (len(p.ISR) == 0 || len(p.ELR)+len(p.LastKnownELR) > 0):
+			m.fail("%v: an empty ISR, or an ELR, without the feature: %s", key, formatPartition(p))
 		case len(p.Directories) != len(p.Replicas):
 			m.fail("%v: directories: %s", key, formatPartition(p))
 		}

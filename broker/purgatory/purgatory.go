@@ -117,7 +117,7 @@ func (p *Purgatory[K]) Watch(op Operation, deadline time.Time, keys ...K) *Wait[
 
 // Notify has every wait under key try again; it returns how many it completed.
 func (p *Purgatory[K]) Notify(key K) int {
-	var room [16]*Wait[K]
+	var room [8]*Wait[K] // no more: it runs at the top of small stacks
 	waits := room[:0]
 	s := p.shard(key)
 	s.mu.Lock()

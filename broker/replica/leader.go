@@ -56,17 +56,28 @@ func (p *Partition) advanceHighWatermark(m *Manager) bool {
 
 // raiseLocked raises the high watermark, with leadMu held, of a partition that leads in the leader epoch of l.
 func (p *Partition) raiseLocked(m *Manager, l *local) bool {
-	var now time.Time
-	if !p.lead.allInSync() {
-		now = time.Now()
+	was, hw := l.log.HighWatermark(), l.log.SyncedEndOffset()
+	if hw <= was { // nobody can have more
+		return false
 	}
-	was := l.log.HighWatermark()
-	hw := p.lead.highWatermark(was, l.log.SyncedEndOffset(), l.log.LogEndOffset(), p.lead.role.underMinISR(m.minISR, p.tp.Topic), now, m.brokers)
+	if len(p.lead.followers) > 0 {
+		hw = p.highWatermarkLocked(m, l)
+	}
 	if hw <= was {
 		return false
 	}
 	l.log.UpdateHighWatermark(hw)
 	return true
+}
+
+// highWatermarkLocked is where the high watermark may be by what is known of the followers.
+func (p *Partition) highWatermarkLocked(m *Manager, l *local) int64 {
+	var now time.Time
+	if !p.lead.allInSync() {
+		now = time.Now()
+	}
+	under := p.lead.role.underMinISR(m.minISR, p.tp.Topic)
+	return p.lead.highWatermark(l.log.HighWatermark(), l.log.SyncedEndOffset(), l.log.LogEndOffset(), under, now, m.brokers)
 }
 
 // follows refuses who is not a follower of the partition. One that knows the leader epoch is told to try again: this broker

@@ -272,7 +272,13 @@ func (m *Manager) appendedTo(p *Partition) {
 // advance moves the high watermark of a partition up to where it may be and wakes who waits for that. synced says that the
 // synced end has moved, for which produces with acks=1 wait as well.
 func (m *Manager) advance(p *Partition, synced bool) {
-	m.moved(p, p.advanceHighWatermark(m), synced)
+	moved := p.advanceHighWatermark(m)
+	if moved || synced { // as in moved, without its frame: this is the top of a goroutine's stack that would just have to grow
+		m.produces.Notify(p)
+	}
+	if moved {
+		m.fetches.Notify(p)
+	}
 }
 
 // moved wakes who waits for the high watermark or for the synced end of a partition.

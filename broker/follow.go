@@ -23,6 +23,7 @@ func (n *node) startFetcher(_, _ context.Context) error {
 		Link:        n.newFetchLink,
 		BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
 		Config:      fetchConfig(props.Replication),
+		Quota:       fetchQuota(props.Replication),
 		Logger:      n.logger,
 	})
 	n.onClose(n.fetcher.Close)
@@ -35,7 +36,9 @@ func (n *node) startFetcher(_, _ context.Context) error {
 func (n *node) reconfigureFetcher(d *image.Delta) {
 	for r := range d.ChangedConfigs {
 		if r.Type == image.ResourceBroker {
-			n.fetcher.SetFetchers(n.props.WithDynamic(n.dynamic(d.Next)).Replication.Fetchers)
+			props := n.props.WithDynamic(n.dynamic(d.Next))
+			n.fetcher.SetFetchers(props.Replication.Fetchers)
+			n.fetcher.SetQuota(fetchQuota(props.Replication))
 			return
 		}
 	}
@@ -46,6 +49,10 @@ func fetchConfig(r config.Replication) fetcher.Config {
 		Fetchers: r.Fetchers, MinBytes: r.MinBytes, MaxBytes: r.MaxBytes, ResponseMaxBytes: r.ResponseMaxBytes,
 		MaxWait: r.MaxWait, Backoff: r.Backoff, Timeout: r.SocketTimeout,
 	}
+}
+
+func fetchQuota(r config.Replication) fetcher.Quota {
+	return fetcher.Quota{BytesPerSec: r.FollowerRate, Windows: r.QuotaWindows, Window: r.QuotaWindow}
 }
 
 // newFetchLink makes the link of one of the fetchers to a leader.

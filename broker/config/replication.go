@@ -11,6 +11,10 @@ type Replication struct {
 	MaxWait          time.Duration // replica.fetch.wait.max.ms
 	Backoff          time.Duration // replica.fetch.backoff.ms
 	SocketTimeout    time.Duration // replica.socket.timeout.ms
+
+	FollowerRate int64         // follower.replication.throttled.rate in bytes per second, dynamic
+	QuotaWindows int           // replication.quota.window.num
+	QuotaWindow  time.Duration // replication.quota.window.size.seconds
 }
 
 func (b *builder) replication() Replication {
@@ -19,5 +23,9 @@ func (b *builder) replication() Replication {
 		MinBytes: int32(b.int("replica.fetch.min.bytes")), MaxBytes: int32(b.int("replica.fetch.max.bytes")),
 		ResponseMaxBytes: int32(b.int("replica.fetch.response.max.bytes")),
 		MaxWait:          b.ms("replica.fetch.wait.max.ms"), Backoff: b.ms("replica.fetch.backoff.ms"), SocketTimeout: b.ms("replica.socket.timeout.ms"),
+
+		FollowerRate: b.int("follower.replication.throttled.rate"),
+		QuotaWindows: int(b.int("replication.quota.window.num")),
+		QuotaWindow:  time.Duration(b.int("replication.quota.window.size.seconds")) * time.Second,
 	}
 }

@@ -5,8 +5,8 @@ func quotaRows() []row {
 	return []row{
 		{"quota.window.num", tInt, "11", Low, ReadOnly, atLeast(1), off, "How many samples client rates are averaged over."},
 		{"quota.window.size.seconds", tInt, "1", Low, ReadOnly, atLeast(1), off, "The length of one of those samples."},
-		{"replication.quota.window.num", tInt, "11", Low, ReadOnly, atLeast(1), off, "How many samples replication rates are averaged over."},
-		{"replication.quota.window.size.seconds", tInt, "1", Low, ReadOnly, atLeast(1), off, "The length of one of those samples."},
+		{"replication.quota.window.num", tInt, "11", Low, ReadOnly, atLeast(1), on, "How many samples replication rates are averaged over."},
+		{"replication.quota.window.size.seconds", tInt, "1", Low, ReadOnly, atLeast(1), on, "The length of one of those samples."},
 		{"alter.log.dirs.replication.quota.window.num", tInt, "11", Low, ReadOnly, atLeast(1), off, "How many samples the rate of moves between directories is averaged over."},
 		{"alter.log.dirs.replication.quota.window.size.seconds", tInt, "1", Low, ReadOnly, atLeast(1), off, "The length of one of those samples."},
 		{"controller.quota.window.num", tInt, "11", Low, ReadOnly, atLeast(1), off, "How many samples topic changes are averaged over."},
@@ -20,7 +20,7 @@ func quotaRows() []row {
 func dynamicOnlyRows() []row {
 	return []row{
 		{"leader.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), internal, "The rate leaders send to throttled followers at."},
-		{"follower.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), internal, "The rate throttled followers fetch at."},
+		{"follower.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), testing, "The rate throttled followers fetch at."},
 		{"replica.alter.log.dirs.io.max.bytes.per.second", tLong, maxLong, Medium, ClusterWide, atLeast(0), internal, "The rate replicas move between data directories at."},
 	}
 }

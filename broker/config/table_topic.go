@@ -24,7 +24,7 @@ func topicRows() []row {
 		{"file.delete.delay.ms", tLong, "60000", Medium, ClusterWide, atLeast(0), on, "How long a deleted segment file stays on disk, renamed, before it is removed."},
 		{"flush.messages", tLong, "1", Medium, ClusterWide, atLeast(1), on, "How many records may be written before the log is synced to disk. 1, the default here, syncs every batch (many at once) before acks=1 and acks=all are answered and before consumers see it; 9223372036854775807 is Kafka's default and leaves syncing to the operating system."},
 		{"flush.ms", tLong, maxLong, Medium, ClusterWide, atLeast(0), on, "How long a record may wait before the log is synced to disk when flush.messages is not 1."},
-		{throttledFollowers, tList, "", Medium, ClusterWide, throttledReplicas(), off, "The replicas whose follower side is throttled: partition:broker pairs, or * for all."},
+		{throttledFollowers, tList, "", Medium, ClusterWide, throttledReplicas(), on, "The replicas whose follower side is throttled: partition:broker pairs, or * for all."},
 		{"index.interval.bytes", tInt, "4096", Medium, ClusterWide, atLeast(0), on, "About how many bytes of log lie between two entries of the offset index. Smaller finds offsets faster and makes the index larger."},
 		{"internal.segment.bytes", tInt, null, Medium, ClusterWide, anything(), testing, "A segment size without the lower bound of segment.bytes, for tests."},
 		{throttledLeaders, tList, "", Medium, ClusterWide, throttledReplicas(), off, "The replicas whose leader side is throttled: partition:broker pairs, or * for all."},

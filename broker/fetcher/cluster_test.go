@@ -50,6 +50,7 @@ var (
 type cluster struct {
 	t      testing.TB
 	config fetcher.Config
+	quota  fetcher.Quota
 	logs   func(*commitlog.Config)
 	maxLag time.Duration // replica.lag.time.max.ms
 
@@ -132,7 +133,7 @@ func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
 
 func (n *node) newFetcher() *fetcher.Fetcher {
 	return fetcher.New(fetcher.Options{
-		NodeID: n.id, Replicas: n.replicas, Config: n.c.config, Logger: n.logger,
+		NodeID: n.id, Replicas: n.replicas, Config: n.c.config, Quota: n.c.quota, Logger: n.logger,
 		BrokerEpoch: func() protocol.BrokerEpoch { return n.epoch },
 		Link: func(leader protocol.NodeID, _ int) fetcher.Link {
 			return nodelink.New(nodelink.Options{
@@ -395,6 +396,14 @@ func (n *node) log(tp protocol.TopicPartition) *commitlog.Log {
 		n.c.t.Fatalf("log of %s: found %v, %v", tp, found, err)
 	}
 	return l
+}
+
+// end is where the log of a partition ends; 0 while there is none.
+func (n *node) end(tp protocol.TopicPartition) int64 {
+	if l, found, err := n.logs.Get(tp); found && err == nil {
+		return l.LogEndOffset()
+	}
+	return 0
 }
 
 // content is the bytes of a log between its first offset and an offset, and the leader epochs.

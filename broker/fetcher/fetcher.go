@@ -44,6 +44,7 @@ type Options struct {
 	Link        func(leader protocol.NodeID, fetcher int) Link
 	BrokerEpoch func() protocol.BrokerEpoch
 	Config      Config
+	Quota       Quota
 	Logger      *slog.Logger
 }
 
@@ -68,6 +69,7 @@ type Fetcher struct {
 	opening  []*followed // their logs are to be opened
 	openers  int         // goroutines that do
 
+	meter  meter // of throttled partitions
 	totals totals
 }
 
@@ -80,10 +82,12 @@ type loopKey struct {
 // New returns a fetcher that follows nothing yet.
 func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &Fetcher{
+	f := &Fetcher{
 		o: o, fetchers: o.Config.Fetchers, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
 		followed: make(map[key]*followed), loops: make(map[loopKey]*loop),
 	}
+	f.meter.set(o.Quota)
+	return f
 }
 
 // Close stops following and joins every goroutine. The logs stay as they are.
@@ -110,14 +114,15 @@ func (f *Fetcher) Publish(d *image.Delta) {
 	}
 	for _, t := range d.ChangedTopics {
 		for i := range t.Partitions {
-			f.assignLocked(t, int32(i))
+			f.assignLocked(d.Next, t, int32(i))
 		}
 	}
+	f.throttleLocked(d)
 	f.endIdleLocked()
 }
 
 // assignLocked brings what is followed of a partition up to date.
-func (f *Fetcher) assignLocked(t *image.Topic, index int32) {
+func (f *Fetcher) assignLocked(img *image.Image, t *image.Topic, index int32) {
 	state := &t.Partitions[index]
 	was := f.followed[key{t.ID, index}]
 	if !follows(f.o.NodeID, state) {
@@ -128,13 +133,15 @@ func (f *Fetcher) assignLocked(t *image.Topic, index int32) {
 		return
 	}
 	f.stopLocked(was)
-	f.followLocked(protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index}, state.Leader, protocol.LeaderEpoch(state.LeaderEpoch))
+	tp := protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index}
+	f.followLocked(tp, state.Leader, protocol.LeaderEpoch(state.LeaderEpoch), f.throttled(img, t.Name, index))
 }
 
 // followLocked begins to follow a partition in a leader epoch.
-func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.NodeID, leaderEpoch protocol.LeaderEpoch) {
+func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.NodeID, leaderEpoch protocol.LeaderEpoch, throttled bool) {
 	p := &followed{TopicIDPartition: tp, leader: leader, leaderEpoch: leaderEpoch}
 	p.lag.Store(unknownLag)
+	p.throttled.Store(throttled)
 	f.followed[p.key()] = p
 	p.loop = f.loopLocked(loopKey{p.leader, f.fetcherOf(p.TopicIDPartition)})
 	p.loop.assigned++
@@ -152,7 +159,7 @@ func (f *Fetcher) SetFetchers(n int) {
 	f.fetchers = n
 	for _, p := range slices.Collect(maps.Values(f.followed)) {
 		f.stopLocked(p)
-		f.followLocked(p.TopicIDPartition, p.leader, p.leaderEpoch)
+		f.followLocked(p.TopicIDPartition, p.leader, p.leaderEpoch, p.throttled.Load())
 	}
 	f.endIdleLocked()
 }

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/log/vfs"
 	"github.com/distributedmq/dmq/protocol"
@@ -196,4 +198,29 @@ func TestFetcher_ManyPartitions(t *testing.T) {
 	for i := range int32(50) {
 		c.nodes[1].mustProduce(protocol.TopicPartition{Topic: topic, Partition: i * 37}, -1, "a")
 	}
+}
+
+// A throttled replica gets what is allowed and no more, others are not held back, and when it is not throttled any more it catches
+// up at once.
+func TestFetcher_Throttles(t *testing.T) {
+	c := newCluster(t, 1)
+	c.quota = fetcher.Quota{BytesPerSec: 1, Windows: 100, Window: time.Hour} // some 360 KB, then nothing as long as the test runs
+	c.config.MaxBytes = 10_000
+	c.create(topic, orders, 2, 1, 2)
+	other := protocol.TopicPartition{Topic: topic, Partition: 1}
+	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, ISR: ids(1)}, &metadata.PartitionChangeRecord{TopicID: orders, Partition: 1, ISR: ids(1)},
+		&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: topic, Name: "follower.replication.throttled.replicas", Value: new("0:2,1:1")})
+	value := strings.Repeat("v", 9_000)
+	for range 100 {
+		c.nodes[1].mustProduce(tp0, 1, value)
+		c.nodes[1].mustProduce(other, 1, value)
+	}
+	n := c.start(2, vfs.NewMem())
+	c.wait("the other partition is followed", func() bool { return n.end(other) == 100 })
+	c.wait("the quota is used up", func() bool { return n.end(tp0) >= 39 })
+	if got := n.end(tp0); got > 41 {
+		t.Errorf("%d batches of 9 KB came, the quota allows 40", got)
+	}
+	c.publish(&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: topic, Name: "follower.replication.throttled.replicas"})
+	c.wait("the rest follows", func() bool { return n.end(tp0) == 100 })
 }

@@ -24,10 +24,10 @@ type followed struct {
 	leaderEpoch protocol.LeaderEpoch
 	loop        *loop
 
-	stopped atomic.Bool           // there is nothing more to fetch in this epoch
-	failure atomic.Pointer[error] // why it is not fetched until the metadata change
-	lag     atomic.Int64          // offsets behind the leader's high watermark
-	synced  atomic.Bool           // the log end has been seen to have reached the leader's high watermark
+	stopped   atomic.Bool           // there is nothing more to fetch in this epoch
+	failure   atomic.Pointer[error] // why it is not fetched until the metadata change
+	lag       atomic.Int64          // offsets behind the leader's high watermark
+	throttled atomic.Bool           // it is fetched no faster than the quota allows, unless it has caught up
 
 	// Of whoever opens the log, then of the loop's goroutine.
 	follower *replica.Follower

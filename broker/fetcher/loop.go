@@ -113,31 +113,48 @@ func (l *loop) takeInbox() {
 			l.trouble(p, p.opened)
 		default:
 			p.at = p.follower.Position()
-			l.session.want(p)
+			l.want(p)
 		}
 	}
 }
 
+// want has a partition fetched, or, where the quota of throttled ones is used up, after a pause. As in Kafka one that has caught up is
+// not held back, so that it does not leave the in-sync replicas again and again.
+func (l *loop) want(p *followed) {
+	if now := time.Now(); p.throttled.Load() && p.lag.Load() != 0 && l.f.meter.exceeded(now) {
+		l.session.drop(p)
+		p.until = now.Add(throttlePause)
+		l.waiting = append(l.waiting, p)
+		return
+	}
+	l.session.want(p)
+}
+
 // wakeWaiting has those fetched again that have waited long enough, and returns when the next of the others has.
 func (l *loop) wakeWaiting(now time.Time) (next time.Time) {
+	var due []*followed
 	l.waiting = slices.DeleteFunc(l.waiting, func(p *followed) bool {
+		if p.until.After(now) {
+			return false
+		}
+		due = append(due, p)
+		return true
+	})
+	for _, p := range due {
 		switch {
 		case p.stopped.Load():
-			return true
-		case p.until.After(now):
-			if next.IsZero() || p.until.Before(next) {
-				next = p.until
-			}
-			return false
 		case p.follower == nil:
 			l.f.reopen(p)
-			return true
 		default:
 			p.at = p.follower.Position()
-			l.session.want(p)
-			return true
+			l.want(p)
 		}
-	})
+	}
+	for _, p := range l.waiting {
+		if next.IsZero() || p.until.Before(next) {
+			next = p.until
+		}
+	}
 	return next
 }
 
@@ -307,6 +324,9 @@ func (l *loop) take(p *followed, got *kmsg.FetchResponseTopicPartition) {
 			return
 		}
 		l.f.totals.bytes.Add(int64(len(got.RecordBatches)))
+		if p.throttled.Load() {
+			l.f.meter.record(len(got.RecordBatches), time.Now())
+		}
 	}
 	p.came = fetchedPartition{highWatermark: got.HighWatermark, logStartOffset: got.LogStartOffset, records: len(got.RecordBatches) > 0}
 	l.touched = append(l.touched, p)
@@ -327,8 +347,8 @@ func (l *loop) settle(ctx context.Context) {
 			continue
 		}
 		p.failures = 0
-		p.progress(p.came.highWatermark)
-		l.session.want(p)
+		p.lag.Store(max(0, p.came.highWatermark-p.at.LogEndOffset))
+		l.want(p)
 	}
 	clear(l.touched)
 	l.touched = l.touched[:0]
@@ -336,15 +356,6 @@ func (l *loop) settle(ctx context.Context) {
 
 // errNothingFits is about records of later leader epochs only, or half a batch.
 var errNothingFits = errors.New("no batch of what the leader sent is of its leader epoch and whole")
-
-// progress notes how far the log is behind the leader's high watermark.
-func (p *followed) progress(highWatermark int64) {
-	lag := max(0, highWatermark-p.at.LogEndOffset)
-	p.lag.Store(lag)
-	if lag == 0 {
-		p.synced.Store(true)
-	}
-}
 
 // moved goes on after the log was made to fit the leader's; where that changed nothing, after a while.
 func (l *loop) moved(p *followed, err error) {

@@ -35,7 +35,7 @@ func (n *nemesis) unsupported(f Fault) string {
 		if !isolated {
 			return "network namespaces need root, nft and ip"
 		}
-	case PowerCut, PowerCutAll, DiskFull, Laggard, SlowDisk:
+	case PowerCut, PowerCutAll, Reboot, DiskFull, Laggard, SlowDisk:
 		if !isolated {
 			return "disks of their own need root and loop devices"
 		}
@@ -43,14 +43,22 @@ func (n *nemesis) unsupported(f Fault) string {
 	return ""
 }
 
+// supported leaves out the faults that cannot be done here, and notes why.
+func (n *nemesis) supported(faults []Fault) (can []Fault) {
+	for _, f := range faults {
+		if why := n.unsupported(f); why != "" {
+			n.skipped[f] = why
+		} else {
+			can = append(can, f)
+		}
+	}
+	return can
+}
+
 // run does the steps. It returns early only when something is broken beyond what a fault may do.
 func (n *nemesis) run(ctx context.Context, steps []Step) error {
 	defer n.moving.Wait()
 	for _, s := range steps {
-		if why := n.unsupported(s.Fault); why != "" {
-			n.skipped[s.Fault] = why
-			continue
-		}
 		if err := pause(ctx, s.Calm); err != nil {
 			return err
 		}
@@ -125,6 +133,8 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 		return n.powerCut(ctx, s, one)
 	case PowerCutAll:
 		return n.powerCut(ctx, s, 1, 2, 3)
+	case Reboot:
+		return n.reboot(ctx, s, n.c.nodes[one])
 	case DiskFull:
 		return n.diskFull(ctx, s, n.c.nodes[one])
 	case Laggard:
@@ -211,6 +221,10 @@ func (n *nemesis) back(ctx context.Context, ids []int) error {
 	if err := n.c.each(ids, (*node).start); err != nil {
 		return err
 	}
+	return n.serve(ctx, ids)
+}
+
+func (n *nemesis) serve(ctx context.Context, ids []int) error {
 	began := time.Now()
 	err := n.c.ready(ctx, 60*time.Second, ids)
 	n.say("          %v serve again after %s", ids, time.Since(began).Round(time.Millisecond))
@@ -258,26 +272,51 @@ func describe(id int, rules []rule) string {
 	}
 }
 
-// powerCut takes the power of nodes and their disks away. A machine that loses its power says nothing afterwards: so the
-// processes are frozen before their disks go.
+// powerCut takes the power of nodes and their disks away for a while.
 func (n *nemesis) powerCut(ctx context.Context, s Step, ids ...int) error {
 	n.say("%s: of %v for %s", s.Fault, ids, s.Lasts.Round(time.Millisecond))
+	if err := n.powerOff(ctx, ids); err != nil {
+		return err
+	}
+	if err := errors.Join(pause(ctx, s.Lasts), n.powerOn(ctx, ids)); err != nil {
+		return err
+	}
+	return n.back(ctx, ids)
+}
+
+// powerOff ends nodes and what their disks have not synced. A machine that loses its power says nothing afterwards: so the
+// processes are frozen before their disks go.
+func (n *nemesis) powerOff(ctx context.Context, ids []int) error {
 	if err := n.c.each(ids, func(x *node) error { return x.freeze(ctx) }); err != nil {
 		return err
 	}
 	if err := n.c.each(ids, func(x *node) error { return x.disk.Cut() }); err != nil {
 		return err
 	}
-	if err := n.c.each(ids, (*node).kill); err != nil {
+	return n.c.each(ids, (*node).kill)
+}
+
+// powerOn mounts the disks again.
+func (n *nemesis) powerOn(ctx context.Context, ids []int) error {
+	return n.c.each(ids, func(x *node) error { return errors.Join(x.disk.Down(ctx), x.disk.Up(ctx)) })
+}
+
+// reboot has a node lose what it had not synced and come back before anybody can have missed it: the controller dies with it. What
+// the node is still said to be in sync with, it must not lead.
+func (n *nemesis) reboot(ctx context.Context, s Step, x *node) error {
+	id := n.controller(ctx, x.id)
+	if id == x.id {
+		id = others(x.id)[0]
+	}
+	n.say("%s: power cut of %d, kill -9 of %d for %s", s.Fault, x.id, id, s.Lasts.Round(time.Millisecond))
+	one := []int{x.id}
+	if err := n.powerOff(ctx, one); err != nil {
 		return err
 	}
-	if err := pause(ctx, s.Lasts); err != nil {
+	if err := errors.Join(n.c.nodes[id].kill(), n.powerOn(ctx, one), x.start(), pause(ctx, s.Lasts), n.c.nodes[id].start()); err != nil {
 		return err
 	}
-	if err := n.c.each(ids, func(x *node) error { return errors.Join(x.disk.Down(ctx), x.disk.Up(ctx)) }); err != nil {
-		return err
-	}
-	return n.back(ctx, ids)
+	return n.serve(ctx, []int{x.id, id})
 }
 
 // diskFull leaves no room. A node may end when it cannot write; with room again it has to come back.

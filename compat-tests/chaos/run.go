@@ -76,7 +76,7 @@ func (x *execution) run(ctx context.Context) *Figures {
 		return nil
 	}
 	n := &nemesis{c: x.c, out: x.Out, oneByOne: x.OneByOne, now: func() time.Duration { return time.Since(x.began) }, done: map[Fault]int{}, skipped: map[Fault]string{}}
-	x.r.Check("faults", func() error { return n.run(ctx, Schedule(x.Seed, x.Faults, x.Duration)) })
+	x.r.Check("faults", func() error { return n.run(ctx, Schedule(x.Seed, n.supported(x.Faults), x.Duration)) })
 	ends := x.settle(ctx, h, stop, drain)
 	if err := h.Flush(); err != nil {
 		x.r.Fail("history", err)

@@ -30,6 +30,7 @@ const (
 	Delay          Fault = "delay"          // bytes between all nodes are held back
 	PowerCut       Fault = "powercut"       // of one node and its disk
 	PowerCutAll    Fault = "powercutall"    // of all nodes and their disks at once
+	Reboot         Fault = "reboot"         // of one node whose power was cut and is back at once, while the controller is killed
 	DiskFull       Fault = "diskfull"       // of one node
 	Laggard        Fault = "laggard"        // one node's disk is full until it is out of sync; then the leader of a partition is killed
 	SlowDisk       Fault = "slowdisk"       // of one node
@@ -41,7 +42,7 @@ const (
 func All() []Fault {
 	return []Fault{
 		Kill, KillLeader, KillController, KillMajority, KillAll, Pause, PauseLeader, Partition, Isolate, OneWay, Deaf, Bridge, Flap, Loss, Delay,
-		PowerCut, PowerCutAll, DiskFull, Laggard, SlowDisk, Restart, Reassign,
+		PowerCut, PowerCutAll, Reboot, DiskFull, Laggard, SlowDisk, Restart, Reassign,
 	}
 }
 
@@ -75,7 +76,7 @@ func Schedule(seed uint64, faults []Fault, length time.Duration) []Step {
 	between := func(low, high time.Duration) time.Duration { return low + time.Duration(rng.Int64N(int64(high-low))) }
 	var steps []Step
 	var bag []Fault
-	for took := time.Duration(0); took < length; {
+	for took := time.Duration(0); took < length && len(faults) > 0; {
 		if len(bag) == 0 {
 			bag = slices.Clone(faults)
 			rng.Shuffle(len(bag), func(i, j int) { bag[i], bag[j] = bag[j], bag[i] })
@@ -96,7 +97,7 @@ func (f Fault) lasts() (low, high time.Duration) {
 		return time.Second, 8 * time.Second
 	case Kill, KillLeader, KillController, PowerCut:
 		return 100 * time.Millisecond, 5 * time.Second
-	case KillMajority, KillAll, PowerCutAll, Laggard, Restart, Reassign:
+	case KillMajority, KillAll, PowerCutAll, Reboot, Laggard, Restart, Reassign:
 		return 100 * time.Millisecond, 2 * time.Second
 	default:
 		return 2 * time.Second, 5 * time.Second

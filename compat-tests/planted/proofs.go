@@ -50,7 +50,7 @@ func Proofs() []Proof {
 		{fault.CommittedISR, "./broker/replica", "TestLeadership_Model|TestISR_", nil},
 		{
 			fault.UncleanStaysInISR, "./kraft/controller", "TestTranscripts|TestModel",
-			&Runs{[]chaos.Fault{chaos.PowerCut}, 40 * time.Second, osFlush, true, 6},
+			&Runs{[]chaos.Fault{chaos.Reboot}, 30 * time.Second, osFlush, true, 6},
 		},
 		{fault.NoSyncAfterRename, "./log/vfs", "TestCrashClone_RenameIsAtomic|TestInject_CountsAndLabels", nil},
 		{

@@ -14,20 +14,20 @@ import (
 	"github.com/distributedmq/dmq/protocol/records"
 )
 
-// ends are the ends of all partitions of the load, at rest.
-func (c *cluster) ends(ctx context.Context) (map[history.Partition]int64, error) {
+// ends are the ends of all partitions of topics, at rest.
+func (c *cluster) ends(ctx context.Context, topics ...string) (map[history.Partition]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	ends := map[history.Partition]int64{}
 	err := await(ctx, "list the ends", func() error {
-		list, err := c.admin.ListEndOffsets(ctx, loadTopics...)
+		list, err := c.admin.ListEndOffsets(ctx, topics...)
 		if err == nil {
 			err = list.Error()
 		}
 		list.Each(func(o kadm.ListedOffset) {
 			ends[history.Partition{Topic: o.Topic, Partition: o.Partition}] = o.Offset
 		})
-		if err == nil && len(ends) != len(loadTopics)*loadPartitions {
+		if err == nil && len(ends) < len(topics) {
 			err = fmt.Errorf("%d partitions", len(ends))
 		}
 		return err
@@ -37,6 +37,8 @@ func (c *cluster) ends(ctx context.Context) (map[history.Partition]int64, error)
 
 // readAll reads every partition from its start to its end through each of its replicas.
 func (c *cluster) readAll(ctx context.Context, h *history.Writer, ends map[history.Partition]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 	all, err := c.states(ctx, loadTopics...)
 	if err != nil {
 		return err
@@ -45,15 +47,16 @@ func (c *cluster) readAll(ctx context.Context, h *history.Writer, ends map[histo
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, s := range all {
 		for _, node := range s.replicas {
 			r := replicaReader{c: c, h: h, node: node, partition: s.Partition, id: ids[s.Topic], end: ends[s.Partition]}
 			if err := r.read(ctx); err != nil {
-				return fmt.Errorf("read %s through node %d: %w", s.Partition, node, err)
+				errs = append(errs, fmt.Errorf("read %s through node %d: %w", s.Partition, node, err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (c *cluster) topicIDs(ctx context.Context) (map[string][16]byte, error) {
@@ -76,7 +79,7 @@ type replicaReader struct {
 }
 
 func (r *replicaReader) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for r.next < r.end {
 		if err := await(ctx, fmt.Sprintf("read offset %d of %d", r.next, r.end), func() error { return r.fetch(ctx) }); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -113,7 +114,7 @@ func (x *execution) settle(ctx context.Context, h *history.Writer, stop func(con
 		return stop(ctx)
 	})
 	var ends map[history.Partition]int64
-	x.r.Check("ends", func() (err error) { ends, err = x.c.ends(ctx); return err })
+	x.r.Check("ends", func() (err error) { ends, err = x.c.ends(ctx, loadTopics...); return err })
 	x.r.Check("the group has read everything within 30 s", func() error {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
@@ -134,14 +135,22 @@ func checkFile(name string) (*history.Result, error) {
 	return c.Finish(), err
 }
 
+// offsetsTopic is compared as well: it is to be compacted, but not before its first segment is full.
+const offsetsTopic = "__consumer_offsets"
+
 // compare stops the nodes and compares their disks.
 func (x *execution) compare(ctx context.Context, ends map[history.Partition]int64) *replicas.Result {
 	res := &replicas.Result{}
 	x.r.Check("replicas are the same byte for byte", func() error {
-		all, err := x.c.states(ctx, loadTopics...)
+		all, err := x.c.states(ctx, append([]string{offsetsTopic}, loadTopics...)...)
 		if err != nil {
 			return err
 		}
+		offsets, err := x.c.ends(ctx, offsetsTopic)
+		if err != nil {
+			return err
+		}
+		maps.Copy(offsets, ends)
 		if err := x.c.each(nil, (*node).stop); err != nil {
 			return err
 		}
@@ -151,7 +160,7 @@ func (x *execution) compare(ctx context.Context, ends map[history.Partition]int6
 		}
 		var partitions []replicas.Partition
 		for _, s := range all {
-			partitions = append(partitions, replicas.Partition{Topic: s.Topic, Partition: s.Partition.Partition, HighWatermark: ends[s.Partition], Nodes: s.replicas})
+			partitions = append(partitions, replicas.Partition{Topic: s.Topic, Partition: s.Partition.Partition, HighWatermark: offsets[s.Partition], Nodes: s.replicas})
 		}
 		res = replicas.Compare(dirs, partitions)
 		return res.Err()

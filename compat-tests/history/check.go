@@ -353,9 +353,13 @@ func (c *Checker) Finish() *Result {
 		c.finishReader(c.order[key.partition], c.readers[key])
 	}
 	for _, p := range c.order {
-		p.values.each(max(p.reached, 0), p.end, func(o int64, v *Value) bool {
+		if p.reached < 0 {
+			c.res.found(Unread, "nobody read %s to its end", p)
+			continue
+		}
+		p.values.each(p.reached, p.end, func(o int64, v *Value) bool {
 			if *v != 0 && c.once(Unseen, p, o) {
-				c.res.found(Unseen, "%s at %d was shown, and the final reads of %s ended at %d", *v, o, p, max(p.reached, 0))
+				c.res.found(Unseen, "%s at %d was shown, and the final reads of %s ended at %d", *v, o, p, p.reached)
 			}
 			return true
 		})
@@ -392,7 +396,7 @@ func (c *Checker) finishProducer(id int32, from *producer) {
 //	Case A: where it was acknowledged: good
 //	Case B: elsewhere: two places for one record
 //	Case C: nowhere, and the final reads came past its place: lost
-//	Case D: nowhere, and they did not: unseen
+//	Case D: nowhere, and they did not, or there were none: unseen, or not known
 func (c *Checker) finishSend(v Value, p *partition, s *send) {
 	offset := s.acked - 1
 	there := p.values.get(offset)
@@ -406,9 +410,9 @@ func (c *Checker) finishSend(v Value, p *partition, s *send) {
 		if c.once(Lost, p, offset) {
 			c.res.found(Lost, "%s was acknowledged in %s at %d, where now is %s", v, p, offset, orNothing(there))
 		}
-	default: // Case D
+	case p.reached >= 0: // Case D
 		if c.once(Unseen, p, offset) {
-			c.res.found(Unseen, "%s was acknowledged in %s at %d, and the final reads ended at %d", v, p, offset, max(p.reached, 0))
+			c.res.found(Unseen, "%s was acknowledged in %s at %d, and the final reads ended at %d", v, p, offset, p.reached)
 		}
 	}
 }

@@ -16,6 +16,8 @@ const (
 	Lost AnomalyKind = "lost"
 	// Unseen: it may be in the log, but the final reads ended before it (I1, I27).
 	Unseen AnomalyKind = "unseen"
+	// Unread: nobody read a partition to its end when all was healed, so that nothing is known of it.
+	Unread AnomalyKind = "unread"
 	// Duplicated: a record of an idempotent producer is at two offsets (I4).
 	Duplicated AnomalyKind = "duplicated"
 	// Reordered: a producer's later record has the lower offset, or a consumer was shown offsets that do not rise (I3).

@@ -62,6 +62,9 @@ func (d *decider) alterPartition(v *view, req *kmsg.AlterPartitionRequest) (deci
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
+	if err := checkSize(o.records); err != nil {
+		return decision{}, err
+	}
 	return decision{records: o.records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }
 
@@ -129,6 +132,9 @@ func (q *isrProposal) check(v *view, p *image.Partition) error {
 
 // wellFormed reports whether the ISR has members, each once, and all of them are replicas.
 func (q *isrProposal) wellFormed(p *image.Partition) bool {
+	if len(q.members) > len(p.Replicas) {
+		return false
+	}
 	for i, id := range q.members {
 		if slices.Contains(q.members[:i], id) || !slices.Contains(p.Replicas, id) {
 			return false

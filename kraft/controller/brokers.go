@@ -84,6 +84,9 @@ func checkLogDirs(v *view, id protocol.NodeID, dirs [][16]byte) ([]protocol.Topi
 	if len(dirs) == 0 {
 		return refuse("No directories specified in request")
 	}
+	if len(dirs) > maxDirs {
+		return refuse("More than %d directories specified in request", maxDirs)
+	}
 	out := make([]protocol.TopicID, 0, len(dirs))
 	for _, raw := range dirs {
 		dir := protocol.TopicID(raw)
@@ -163,6 +166,9 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 		resp.ErrorCode = errcode.Of(err)
 		return answered(resp), nil
 	}
+	if err := checkHeartbeat(req); err != nil {
+		return decision{}, err
+	}
 	b := v.img.Brokers[id]
 	next := d.nextState(v, b, req)
 	d.sessions.reached(id, req.CurrentMetadataOffset)
@@ -182,7 +188,7 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 	}
 	records = append(records, d.dirsOffline(v, b, req.OfflineLogDirs, len(records) > 0)...)
 	if cordonsChange(b, req) {
-		records = append(records, &metadata.BrokerRegistrationChangeRecord{ID: id, Epoch: b.Epoch, CordonedDirs: cordons(req)})
+		records = append(records, &metadata.BrokerRegistrationChangeRecord{ID: id, Epoch: b.Epoch, CordonedDirs: cordons(b, req)})
 	}
 
 	resp.IsCaughtUp = req.CurrentMetadataOffset >= int64(b.Epoch)
@@ -200,6 +206,14 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 			return resp
 		},
 	}, nil
+}
+
+// checkHeartbeat refuses one that names more directories than a broker may have.
+func checkHeartbeat(req *kmsg.BrokerHeartbeatRequest) error {
+	if len(req.OfflineLogDirs) > maxDirs || len(req.CordonedLogDirs) > maxDirs {
+		return errcode.New(errcode.KindInvalidRequest, "a heartbeat names more than %d directories", maxDirs)
+	}
+	return nil
 }
 
 // nextState is what becomes of a broker that sent this heartbeat:

@@ -167,7 +167,7 @@ func (c *Controller) quietHeartbeat(req *kmsg.BrokerHeartbeatRequest) kmsg.Respo
 		return nil
 	}
 	b := c.o.Quorum.Image().Brokers[protocol.NodeID(req.BrokerID)]
-	if b == nil || int64(b.Epoch) != req.BrokerEpoch || !b.Active() || req.WantFence || req.WantShutdown || dirsChange(b, req) {
+	if b == nil || checkHeartbeat(req) != nil || int64(b.Epoch) != req.BrokerEpoch || !b.Active() || req.WantFence || req.WantShutdown || dirsChange(b, req) {
 		return nil
 	}
 	c.sessions.reached(b.ID, req.CurrentMetadataOffset)

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,6 +13,9 @@ import (
 
 // Directory ids with a meaning of their own. The zero id says that nothing is known, as does 1.
 var dirLost = protocol.TopicID{15: 2}
+
+// maxDirs is how many log directories a broker may have: more are a mistake, or meant to keep the controller busy.
+const maxDirs = 1000
 
 // reservedIDs is how many of the lowest ids Kafka keeps for itself (unassigned, lost and migrating directories among them).
 const reservedIDs = 100
@@ -66,17 +68,18 @@ func cordonsChange(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) bool {
 	if req.CordonedLogDirs == nil {
 		return false
 	}
-	return !slices.Equal(b.CordonedDirs, cordons(req))
+	return !slices.Equal(b.CordonedDirs, cordons(b, req))
 }
 
-// cordons lists the cordoned directories of a heartbeat in one order.
-func cordons(req *kmsg.BrokerHeartbeatRequest) []protocol.TopicID {
+// cordons lists the broker's directories that a heartbeat names as cordoned.
+func cordons(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) []protocol.TopicID {
 	out := []protocol.TopicID{}
-	for _, dir := range req.CordonedLogDirs {
-		out = append(out, dir)
+	for _, dir := range b.LogDirs {
+		if slices.Contains(req.CordonedLogDirs, [16]byte(dir)) {
+			out = append(out, dir)
+		}
 	}
-	slices.SortFunc(out, func(a, b protocol.TopicID) int { return bytes.Compare(a[:], b[:]) })
-	return slices.Compact(out)
+	return out
 }
 
 // assignDirs decides AssignReplicasToDirs: a broker tells in which directories its replicas lie.
@@ -107,6 +110,9 @@ func (d *decider) assignDirs(v *view, req *kmsg.AssignReplicasToDirsRequest) (de
 			dir.Topics = append(dir.Topics, topic)
 		}
 		resp.Directories = append(resp.Directories, dir)
+	}
+	if err := checkSize(o.records); err != nil {
+		return decision{}, err
 	}
 	return decision{records: o.records, respond: func(*image.Image) kmsg.Response { return resp }}, nil
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
-var modelSeeds = flag.Int("model-seeds", 150, "how many random clusters TestModel plays")
+var modelSeeds = flag.Int("model-seeds", 100, "how many random clusters TestModel plays")
 
 // The model is a cluster of brokers that copy, acknowledge, crash and come back as the protocol allows, around the real
 // decisions of the controller. It knows which records were acknowledged and what every replica's disk holds, so it can tell

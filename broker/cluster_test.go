@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/internal/testport"
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
@@ -67,32 +67,14 @@ func newCluster(t *testing.T, o clusterOptions) *testCluster {
 	return c
 }
 
-// freePorts finds ports below the range that the system hands out itself, so that a node that restarts gets its own again.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	portsMu.Lock()
-	defer portsMu.Unlock()
-	var out []int
-	for ; len(out) < n && nextPort < 32000; nextPort++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, nextPort)
+	ports, err := testport.Free(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(out) < n {
-		t.Fatal("no free ports")
-	}
-	return out
+	return ports
 }
-
-var (
-	portsMu  sync.Mutex // guards nextPort
-	nextPort = 21000
-)
 
 // ControllerAddr is where a node's controller listens, whether it runs or not.
 func (c *testCluster) ControllerAddr(id int) string {

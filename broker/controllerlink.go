@@ -106,6 +106,10 @@ func (l *controllerLink) try(ctx context.Context, req kmsg.Request, send sendFun
 	return l.overNetwork(ctx, req, send, leader, changes)
 }
 
+// answerGrace is how long a controller that was succeeded may still answer: that it hands leadership on may be what it was asked
+// for. One whose process died is not waited for, since its connections break.
+const answerGrace = 200 * time.Millisecond
+
 var errLeaderChanged = errors.New("another controller leads now")
 
 // overNetwork gives up when somebody else comes to lead: the old leader may be gone without a word.
@@ -125,15 +129,18 @@ func (l *controllerLink) overNetwork(ctx context.Context, req kmsg.Request, send
 		resp, err := send(link, ctx, req)
 		done <- result{resp, err}
 	}()
+	var grace <-chan time.Time
 	for {
 		select {
 		case r := <-done:
 			l.give(link, exclusive)
 			return r.resp, l.unknown(r.err)
 		case <-changes:
-			if now, _, ok := l.quorum.Leader(); ok && now != leader {
-				cancel(errLeaderChanged)
+			if now, _, ok := l.quorum.Leader(); ok && now != leader && grace == nil {
+				grace = time.After(answerGrace)
 			}
+		case <-grace:
+			cancel(errLeaderChanged)
 		}
 	}
 }
@@ -241,7 +248,7 @@ func mayRepeat(req kmsg.Request, err error) bool {
 	}
 	switch req.(type) {
 	case *kmsg.BrokerRegistrationRequest, *kmsg.ControllerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AllocateProducerIDsRequest, *kmsg.DescribeQuorumRequest,
-		*kmsg.AlterPartitionRequest, *kmsg.AssignReplicasToDirsRequest, *kmsg.ListPartitionReassignmentsRequest:
+		*kmsg.AlterPartitionRequest, *kmsg.AlterPartitionAssignmentsRequest, *kmsg.AssignReplicasToDirsRequest, *kmsg.ListPartitionReassignmentsRequest:
 		return true
 	}
 	return false

@@ -115,7 +115,7 @@ func (q *Quorum) selfAddress() hraft.ServerAddress {
 }
 
 // servers is the first configuration of a quorum whose voters are listed. It must be the same on each of them: without directory
-// ids where those are not known everywhere; the first leader adds them.
+// ids where those are not known everywhere; members register them.
 func servers(voters []Voter) []hraft.Server {
 	out := make([]hraft.Server, 0, len(voters))
 	for _, v := range voters {

@@ -58,7 +58,7 @@ func (q *Quorum) startTending(ctx context.Context) (stop func()) {
 	}
 }
 
-// tend keeps membership in order. A leader completes what raft's configuration holds of the members; a node that is not a
+// tend keeps membership in order. A leader looks after what raft's configuration holds of itself and drops observers; a node that is not a
 // member, or whose address has changed, asks a leader to note it.
 func (q *Quorum) tend(ctx context.Context) {
 	changes, cancel := q.LeadershipChanges()
@@ -87,7 +87,7 @@ func (q *Quorum) tend(ctx context.Context) {
 		if leads.IsZero() {
 			leads = time.Now()
 		}
-		q.completeMembers(ctx)
+		q.noteSelf(ctx)
 		q.forgetMembers(ctx, leads)
 	}
 }
@@ -111,24 +111,46 @@ func (q *Quorum) forgetMembers(ctx context.Context, leads time.Time) {
 	}
 }
 
-// completeMembers fills in directory ids that were not known when the quorum began, and corrects this node's own address.
-func (q *Quorum) completeMembers(ctx context.Context) {
-	for _, s := range q.servers() {
-		directory, address := raftnet.SplitServerAddress(s.Address)
-		want := s.Address
-		if s.ID == raftID(q.o.NodeID) {
-			want = q.selfAddress()
-		} else if peer, ok := q.o.Network.Peer(nodeID(s.ID)); ok && directory.IsZero() {
-			want = raftnet.ServerAddress(peer.DirectoryID, address)
-		}
-		if want == s.Address || q.o.Private {
-			continue
-		}
-		if err := q.setMember(ctx, s.ID, want, s.Suffrage); err != nil {
-			q.logger.Debug("member not completed", slog.String("peer", string(s.ID)), slog.Any("err", err))
-			return // not leading any more, or without a majority: later
+// noteSelf corrects what raft's configuration holds of a leader itself. Others say where they listen when they join: the address
+// of a member that follows is left alone, since raft's replication reads it without a lock.
+func (q *Quorum) noteSelf(ctx context.Context) {
+	s, ok := q.server(q.o.NodeID)
+	if !ok || s.Address == q.selfAddress() || q.o.Private {
+		return
+	}
+	if err := q.setMember(ctx, s.ID, q.selfAddress(), s.Suffrage); err != nil {
+		q.logger.Debug("own address not noted", slog.Any("err", err)) // not leading any more, or without a majority: later
+	}
+}
+
+// known is the directory that the quorum knows a member with: by raft's configuration or, where voters were listed without, as it
+// registered when it first led or followed. Zero: none yet.
+func (q *Quorum) known(s hraft.Server) protocol.TopicID {
+	if directory, _ := raftnet.SplitServerAddress(s.Address); !directory.IsZero() {
+		return directory
+	}
+	if c := q.Image().Controllers[nodeID(s.ID)]; c != nil {
+		return c.DirectoryID
+	}
+	return protocol.TopicID{}
+}
+
+// Directory is the directory that a node's metadata log is in: the one that the quorum knows it with, else the one with which it
+// has introduced itself; zero when neither is known.
+func (q *Quorum) Directory(id protocol.NodeID) protocol.TopicID {
+	if s, ok := q.server(id); ok {
+		if directory := q.known(s); !directory.IsZero() {
+			return directory
 		}
 	}
+	if q.o.Network == nil {
+		return protocol.TopicID{}
+	}
+	if id == q.o.NodeID {
+		return q.o.Network.Self().DirectoryID
+	}
+	peer, _ := q.o.Network.Peer(id)
+	return peer.DirectoryID
 }
 
 // setMember changes raft's configuration and waits until that is committed.
@@ -163,7 +185,7 @@ func (q *Quorum) CheckRaft(peer raftnet.Identity) *raftnet.Reply {
 	if !ok {
 		return nil // raft knows what to make of a stranger, and this node may be the one that lags
 	}
-	if known, _ := raftnet.SplitServerAddress(s.Address); !known.IsZero() && known != peer.DirectoryID {
+	if known := q.known(s); !known.IsZero() && known != peer.DirectoryID {
 		return otherDirectory(peer, known)
 	}
 	return nil
@@ -191,11 +213,11 @@ func (q *Quorum) Join(ctx context.Context, peer raftnet.Identity) raftnet.Reply 
 	}
 	want, suffrage := raftnet.ServerAddress(peer.DirectoryID, peer.Address), hraft.Nonvoter
 	if s, ok := q.server(peer.NodeID); ok {
-		known, _ := raftnet.SplitServerAddress(s.Address)
+		known := q.known(s)
 		if s.Suffrage == hraft.Voter && !known.IsZero() && known != peer.DirectoryID {
 			return *otherDirectory(peer, known)
 		}
-		if s.Address == want {
+		if s.Address == want || known == peer.DirectoryID && q.Address(peer.NodeID) == peer.Address {
 			return raftnet.Reply{Leader: q.o.NodeID}
 		}
 		if known != peer.DirectoryID && !known.IsZero() && time.Since(q.peers.Of(peer.NodeID).Contact) < silentAfter {

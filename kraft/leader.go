@@ -165,7 +165,8 @@ func (q *Quorum) Status() Status {
 	}
 	for _, server := range q.servers() {
 		m := Member{ID: nodeID(server.ID), Voter: server.Suffrage == hraft.Voter, Progress: Progress{LastIndex: -1}}
-		m.DirectoryID, m.Address = raftnet.SplitServerAddress(server.Address)
+		m.DirectoryID = q.Directory(m.ID)
+		_, m.Address = raftnet.SplitServerAddress(server.Address)
 		switch {
 		case leader != q.o.NodeID:
 		case m.ID == q.o.NodeID:

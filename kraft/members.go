@@ -70,7 +70,9 @@ func (q *Quorum) AddVoter(ctx context.Context, key VoterKey, address string) err
 		return err
 	}
 	want := raftnet.ServerAddress(key.DirectoryID, address)
-	if s, ok := q.server(key.ID); !ok || s.Address != want {
+	if s, ok := q.server(key.ID); ok && q.known(s) == key.DirectoryID {
+		want = s.Address // where it says itself that it listens, and follows
+	} else if !ok || s.Address != want {
 		if err := q.setMember(ctx, raftID(key.ID), want, hraft.Nonvoter); err != nil {
 			return err
 		}
@@ -132,7 +134,7 @@ func (q *Quorum) RemoveVoter(ctx context.Context, key VoterKey) error {
 	}
 	defer done()
 	s, ok := q.server(key.ID)
-	known, _ := raftnet.SplitServerAddress(s.Address)
+	known := q.known(s)
 	if !ok || s.Suffrage != hraft.Voter || !known.IsZero() && known != key.DirectoryID || len(q.Status().Voters) == 1 {
 		return errcode.New(errcode.KindVoterNotFound, "Cannot remove voter %s from the set of voters %s", key, q.voterKeys())
 	}
@@ -177,7 +179,7 @@ func (q *Quorum) UpdateVoter(ctx context.Context, key VoterKey, address string) 
 	}
 	defer done()
 	s, ok := q.server(key.ID)
-	known, _ := raftnet.SplitServerAddress(s.Address)
+	known := q.known(s)
 	if !ok || s.Suffrage != hraft.Voter || !known.IsZero() && known != key.DirectoryID {
 		return errcode.New(errcode.KindVoterNotFound, "%s is not one of the voters %s", key, q.voterKeys())
 	}

@@ -16,7 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/distributedmq/dmq/internal/testport"
 	"github.com/distributedmq/dmq/kraft"
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/kraft/raftstore"
 	"github.com/distributedmq/dmq/protocol"
@@ -46,20 +48,11 @@ type meshNode struct {
 	conns map[net.Conn]struct{}
 }
 
-var nextMeshPort atomic.Int32
-
 func newMesh(t *testing.T, n int) *mesh {
 	t.Helper()
 	m := &mesh{t: t, addrs: make(map[int]string), cut: make(map[int]bool), nodes: make(map[int]*meshNode)}
-	for id := 1; id <= n; {
-		addr := fmt.Sprintf("127.0.0.1:%d", 25000+nextMeshPort.Add(1))
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
-		if err != nil {
-			continue
-		}
-		check(t, l.Close())
-		m.addrs[id] = addr
-		id++
+	for i, port := range must(testport.Free(n)) {
+		m.addrs[i+1] = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	t.Cleanup(m.closeAll)
 	return m
@@ -225,12 +218,17 @@ func threeVoters(t *testing.T) (*mesh, []*meshNode, []*raftstore.Disk) {
 	return m, nodes, disks
 }
 
-// complete waits until the leader knows the directory of every voter.
-func (m *mesh) complete(n *meshNode) {
+// complete registers every member with its directory, once the leader has met them all.
+func (m *mesh) complete(leader *meshNode) {
 	m.t.Helper()
 	await(m.t, "directories known", func() bool {
-		return !slices.ContainsFunc(n.Status().Members, func(m kraft.Member) bool { return m.DirectoryID.IsZero() })
+		return !slices.ContainsFunc(leader.Status().Members, func(m kraft.Member) bool { return m.DirectoryID.IsZero() })
 	})
+	var records []metadata.Record
+	for _, member := range leader.Status().Members {
+		records = append(records, &metadata.RegisterControllerRecord{ID: member.ID, DirectoryID: member.DirectoryID})
+	}
+	must(leader.Propose(m.t.Context(), records))
 }
 
 func others(nodes []*meshNode, but *meshNode) []*meshNode {

@@ -107,6 +107,7 @@ func New(o Options) *Controller {
 		decider: &decider{
 			nodeID: o.NodeID, incarnation: o.IncarnationID, schema: o.Schema, settings: o.Settings, features: o.Features,
 			sessions: sessions, newID: func() (protocol.TopicID, error) { return protocol.NewTopicID(o.Rand) },
+			directory: o.directory,
 		},
 		probes:   probes{prober: o.Prober},
 		requests: make(chan *request, queueLength),

@@ -110,7 +110,8 @@ func (c *Controller) activation(img *image.Image) []metadata.Record {
 	self := img.Controllers[c.o.NodeID]
 	if self == nil || self.IncarnationID != c.o.IncarnationID || !slices.Equal(self.Endpoints, c.o.Endpoints) || !maps.Equal(self.Features, c.o.Features) {
 		records = append(records, &metadata.RegisterControllerRecord{
-			ID: c.o.NodeID, IncarnationID: c.o.IncarnationID, Endpoints: c.o.Endpoints, Features: c.o.Features,
+			ID: c.o.NodeID, IncarnationID: c.o.IncarnationID, DirectoryID: c.decider.directory(c.o.NodeID),
+			Endpoints: c.o.Endpoints, Features: c.o.Features,
 		})
 	}
 	return records

@@ -344,6 +344,14 @@ func (c *Controller) handOver(ctx context.Context, req *kmsg.AlterPartitionAssig
 // controllerRegistrationLevel is the metadata.version from which on controllers register (3.7-IV0).
 const controllerRegistrationLevel = 15
 
+// directory is where a controller keeps its metadata log, as far as the quorum knows.
+func (o *Options) directory(id protocol.NodeID) protocol.TopicID {
+	if o.Quorum == nil { // decisions alone, in tests
+		return protocol.TopicID{}
+	}
+	return o.Quorum.Directory(id)
+}
+
 // registerController decides ControllerRegistration, by which a controller that does not lead says where it listens and what it
 // supports (KIP-919).
 func (d *decider) registerController(v *view, req *kmsg.ControllerRegistrationRequest) (decision, error) {
@@ -355,7 +363,8 @@ func (d *decider) registerController(v *view, req *kmsg.ControllerRegistrationRe
 		return answered(resp), nil
 	}
 	r := &metadata.RegisterControllerRecord{
-		ID: protocol.NodeID(req.ControllerID), IncarnationID: req.IncarnationID, Features: make(map[string]image.FeatureRange, len(req.Features)),
+		ID: protocol.NodeID(req.ControllerID), IncarnationID: req.IncarnationID, DirectoryID: d.directory(protocol.NodeID(req.ControllerID)),
+		Features: make(map[string]image.FeatureRange, len(req.Features)),
 	}
 	for _, l := range req.Listeners {
 		r.Endpoints = append(r.Endpoints, image.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})

@@ -376,7 +376,7 @@ func (b *Builder) producerIDs(r *metadata.ProducerIDsRecord) string {
 
 func (b *Builder) registerController(r *metadata.RegisterControllerRecord) string {
 	own(&b.next.Controllers, &b.owned.controllers)
-	b.next.Controllers[r.ID] = &Controller{ID: r.ID, IncarnationID: r.IncarnationID, Endpoints: r.Endpoints, Features: r.Features}
+	b.next.Controllers[r.ID] = &Controller{ID: r.ID, IncarnationID: r.IncarnationID, DirectoryID: r.DirectoryID, Endpoints: r.Endpoints, Features: r.Features}
 	b.delta.ControllersChanged = true
 	return ""
 }

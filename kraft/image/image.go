@@ -120,6 +120,7 @@ func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
 type Controller struct {
 	ID            protocol.NodeID
 	IncarnationID protocol.TopicID
+	DirectoryID   protocol.TopicID // of its metadata log; zero: not known
 	Endpoints     []Endpoint
 	Features      map[string]FeatureRange
 }

@@ -30,7 +30,7 @@ func (i *Image) clusterRecords(yield func(metadata.Record) bool) bool {
 	}
 	for _, id := range slices.Sorted(maps.Keys(i.Controllers)) {
 		c := i.Controllers[id]
-		r := &metadata.RegisterControllerRecord{ID: c.ID, IncarnationID: c.IncarnationID, Endpoints: c.Endpoints, Features: c.Features}
+		r := &metadata.RegisterControllerRecord{ID: c.ID, IncarnationID: c.IncarnationID, DirectoryID: c.DirectoryID, Endpoints: c.Endpoints, Features: c.Features}
 		if !yield(r) {
 			return false
 		}

@@ -50,7 +50,7 @@ func samples() []metadata.Record {
 		&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 2, CordonedDirs: []protocol.TopicID{}},
 		&metadata.BrokerRegistrationChangeRecord{Fenced: new(false)},
 		&metadata.ProducerIDsRecord{BrokerID: 1, BrokerEpoch: -1, NextProducerID: math.MaxInt64},
-		&metadata.RegisterControllerRecord{ID: 1, IncarnationID: id, Endpoints: endpoints, Features: features},
+		&metadata.RegisterControllerRecord{ID: 1, IncarnationID: id, DirectoryID: id, Endpoints: endpoints, Features: features},
 	}
 }
 

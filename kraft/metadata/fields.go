@@ -284,11 +284,15 @@ func (r *RegisterControllerRecord) encode(e *encoder) {
 	e.id(r.IncarnationID)
 	e.endpoints(r.Endpoints)
 	e.features(r.Features)
+	e.id(r.DirectoryID)
 }
 
-func (r *RegisterControllerRecord) decode(d *decoder, _ uint64) {
+func (r *RegisterControllerRecord) decode(d *decoder, version uint64) {
 	r.ID = d.node()
 	r.IncarnationID = d.id()
 	r.Endpoints = d.endpoints()
 	r.Features = d.features()
+	if version >= 1 {
+		r.DirectoryID = d.id()
+	}
 }

@@ -67,7 +67,7 @@ func kindOf(t Type) (kind, bool) {
 	case TypeProducerIDs:
 		return kind{"ProducerIDs", 0, func() Record { return new(ProducerIDsRecord) }}, true
 	case TypeRegisterController:
-		return kind{"RegisterController", 0, func() Record { return new(RegisterControllerRecord) }}, true
+		return kind{"RegisterController", 1, func() Record { return new(RegisterControllerRecord) }}, true
 	default:
 		return kind{}, false
 	}
@@ -219,6 +219,7 @@ type ProducerIDsRecord struct {
 type RegisterControllerRecord struct {
 	ID            protocol.NodeID
 	IncarnationID protocol.TopicID
+	DirectoryID   protocol.TopicID // of its metadata log; zero: not known
 	Endpoints     []Endpoint
 	Features      map[string]FeatureRange
 }

@@ -166,13 +166,24 @@ func (l *layer) Dial(address hraft.ServerAddress, timeout time.Duration) (net.Co
 	if err != nil {
 		return nil, err
 	}
-	if !directory.IsZero() && reply.DirectoryID != directory {
+	if err := l.net.verify(reply.Identity, directory, at); err != nil {
 		nc.Close()
-		return nil, &WrongNodeError{
-			Address: at, Want: fmt.Sprintf("node %d with directory %s", node, directory), Got: fmt.Sprintf("the same node with directory %s", reply.DirectoryID),
-		}
+		return nil, err
 	}
 	return nc, nil
+}
+
+// verify refuses a node that answers with another directory than the quorum knows.
+func (n *Net) verify(peer Identity, directory protocol.TopicID, at string) error {
+	n.mu.Lock()
+	handler := n.handler
+	n.mu.Unlock()
+	if (directory.IsZero() || peer.DirectoryID == directory) && (handler == nil || handler.CheckRaft(peer) == nil) {
+		return nil
+	}
+	return &WrongNodeError{
+		Address: at, Want: fmt.Sprintf("node %d with the directory that the quorum knows", peer.NodeID), Got: fmt.Sprintf("that node with directory %s", peer.DirectoryID),
+	}
 }
 
 // textAddr is a net.Addr of a text.

@@ -31,8 +31,10 @@ need javac openjdk-17-jdk-headless
 need mvn maven
 need mkfs.ext4 e2fsprogs
 need losetup util-linux
-need ip iproute2
-need nft nftables
+if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then # for network namespaces, which nobody else may have
+  need ip iproute2
+  need nft nftables
+fi
 need cargo cargo
 [ -e /usr/include/zlib.h ] || packages+=(zlib1g-dev)
 need python3 python3

@@ -27,32 +27,19 @@ type nemesis struct {
 	moved  error
 }
 
-// unsupported says why a fault cannot be done here, or "".
-func (n *nemesis) unsupported(f Fault) string {
-	isolated := n.c.nodes[1].disk != nil
-	switch f {
-	case Partition, Isolate, OneWay, Bridge, Flap, Loss:
-		if !isolated {
-			return "network namespaces need root, nft and ip"
-		}
-	case PowerCut, PowerCutAll, Reboot, DiskFull, Laggard, SlowDisk:
-		if !isolated {
-			return "disks of their own need root and loop devices"
-		}
-	}
-	return ""
-}
-
-// supported leaves out the faults that cannot be done here, and notes why.
-func (n *nemesis) supported(faults []Fault) (can []Fault) {
+// supported leaves out the faults that cannot be done to nodes that are not isolated.
+func supported(faults []Fault, isolated bool) (can, not []Fault) {
 	for _, f := range faults {
-		if why := n.unsupported(f); why != "" {
-			n.skipped[f] = why
-		} else {
-			can = append(can, f)
+		switch f {
+		case Partition, Isolate, OneWay, Bridge, Flap, Loss, PowerCut, PowerCutAll, Reboot, DiskFull, Laggard, SlowDisk:
+			if !isolated {
+				not = append(not, f)
+				continue
+			}
 		}
+		can = append(can, f)
 	}
-	return can
+	return can, not
 }
 
 // run does the steps. It returns early only when something is broken beyond what a fault may do.

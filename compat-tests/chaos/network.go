@@ -58,8 +58,8 @@ type namespaces struct {
 	delayed []*delays // by node; nil: none
 }
 
-// canIsolate tells why this machine has no namespaces for us, or nil.
-func canIsolate() error {
+// CanIsolate tells why this machine has no namespaces for us, or nil. It tries: root of a container may not have what it takes.
+func CanIsolate(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("neither root nor sudo without a password")
 	}
@@ -68,7 +68,14 @@ func canIsolate() error {
 			return fmt.Errorf("no %s", tool)
 		}
 	}
-	return disk.Usable()
+	if err := disk.Usable(); err != nil {
+		return err
+	}
+	n, err := newNamespaces(ctx, 1)
+	if err != nil {
+		return fmt.Errorf("network namespaces: %w", err)
+	}
+	return n.close()
 }
 
 func run(ctx context.Context, name string, args ...string) (string, error) {

@@ -35,11 +35,18 @@ type Options struct {
 // it does, and closes with the figures. Figures are nil when it did not come that far.
 func Run(ctx context.Context, o Options) (*report.Report, *Figures) {
 	r := report.New(o.Out, "chaos")
-	why := canIsolate()
-	isolated := why == nil && !o.Plain
-	fmt.Fprintf(o.Out, "chaos: seed %d, %s, isolated nodes: %t\n", o.Seed, o.Duration, isolated)
 	x := &execution{Options: o, r: r, began: time.Now()}
-	if !r.Check("nodes", func() (err error) { x.c, err = newCluster(ctx, o, isolated); return err }) {
+	if o.Plain {
+		x.why = "asked for"
+	} else if err := CanIsolate(ctx); err != nil {
+		x.why = err.Error()
+	}
+	form := "a network namespace and a disk for each node"
+	if x.why != "" {
+		form = "plain processes on loopback: " + x.why
+	}
+	fmt.Fprintf(o.Out, "chaos: seed %d, %s, %s\n", o.Seed, o.Duration, form)
+	if !r.Check("nodes", func() (err error) { x.c, err = newCluster(ctx, o, x.why == ""); return err }) {
 		return r, nil
 	}
 	fig := x.run(ctx)
@@ -57,6 +64,7 @@ type execution struct {
 	r     *report.Report
 	c     *cluster
 	began time.Time
+	why   string // the nodes are not isolated; empty: they are
 }
 
 func (x *execution) run(ctx context.Context) *Figures {
@@ -76,14 +84,15 @@ func (x *execution) run(ctx context.Context) *Figures {
 		x.r.Fail("load", err)
 		return nil
 	}
-	n := &nemesis{c: x.c, out: x.Out, oneByOne: x.OneByOne, now: func() time.Duration { return time.Since(x.began) }, done: map[Fault]int{}, skipped: map[Fault]string{}}
-	x.r.Check("faults", func() error { return n.run(ctx, Schedule(x.Seed, n.supported(x.Faults), x.Duration)) })
+	n := &nemesis{c: x.c, out: x.Out, oneByOne: x.OneByOne, now: func() time.Duration { return time.Since(x.began) }, done: map[Fault]int{}}
+	can, not := supported(x.Faults, x.why == "")
+	x.r.Check("faults", func() error { return n.run(ctx, Schedule(x.Seed, can, x.Duration)) })
 	ends := x.settle(ctx, h, stop, drain)
 	if err := h.Flush(); err != nil {
 		x.r.Fail("history", err)
 	}
 	fig := newFigures()
-	fig.Faults = n.done
+	fig.Faults, fig.skipped, fig.why = n.done, not, x.why
 	x.r.Check("what clients were told", func() (err error) {
 		fig.Result, err = checkFile(file.Name())
 		return errors.Join(err, fig.Result.Err())
@@ -96,7 +105,7 @@ func (x *execution) run(ctx context.Context) *Figures {
 		}
 		return nil
 	})
-	x.tell(n, fig)
+	fig.print(x.Out, fmt.Sprintf("chaos: seed %d", x.Seed))
 	return fig
 }
 
@@ -166,12 +175,6 @@ func (x *execution) compare(ctx context.Context, ends map[history.Partition]int6
 		return res.Err()
 	})
 	return res
-}
-
-// tell prints the figures.
-func (x *execution) tell(n *nemesis, f *Figures) {
-	f.skipped = n.skipped
-	f.print(x.Out, fmt.Sprintf("chaos: seed %d", x.Seed))
 }
 
 // keep copies the disks beside the logs: they are taken down.

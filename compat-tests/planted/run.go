@@ -50,6 +50,10 @@ func Run(ctx context.Context, o Options) *report.Report {
 	if !o.Chaos {
 		return r
 	}
+	if err := chaos.CanIsolate(ctx); err != nil {
+		fmt.Fprintf(o.Out, "NOT RUN: planted faults in chaos: %v\n", err)
+		return r
+	}
 	bin := filepath.Join(o.Dir, "dmq")
 	if !r.Check("build dmq with the faults in it", func() error { return build(ctx, o.Root, bin) }) {
 		return r

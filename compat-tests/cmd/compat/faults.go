@@ -20,6 +20,11 @@ func runFaults(ctx context.Context, args []string) (int, error) {
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
 	}
+	if o.Chaos {
+		if code, done, err := asRoot(ctx, "faults", args); done {
+			return code, err
+		}
+	}
 	o.Only = fault.Name(*only)
 	var err error
 	if o.Root, err = peer.Root(); err != nil {

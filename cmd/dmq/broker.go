@@ -17,7 +17,7 @@ func newBroker(a *app) *cobra.Command {
 	return parent(&cobra.Command{
 		Use: "broker", Short: "List, describe, drain and resume brokers", GroupID: "ops", Aliases: []string{"brokers"},
 		Example: "  dmq broker list\n  dmq broker describe 3\n  dmq broker drain 3",
-	}, newBrokerList(a), newBrokerDescribe(a))
+	}, newBrokerList(a), newBrokerDescribe(a), newBrokerDrain(a), newBrokerResume(a))
 }
 
 // brokerDisks is what a broker itself tells of what it holds.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -91,11 +92,7 @@ func quorumGrid(q *quorumState, now time.Time) grid {
 	}
 	for i := range q.Replicas {
 		m := &q.Replicas[i]
-		endpoints := ""
-		for _, e := range m.Endpoints {
-			endpoints += " " + e
-		}
-		g.rows = append(g.rows, []any{m.ID, m.Role, known(m.LogEndOffset), known(m.Lag), ago(m.LastFetch, now), ago(m.LastCaughtUp, now), orDash(m.DirectoryID), orDash(endpoints)})
+		g.rows = append(g.rows, []any{m.ID, m.Role, known(m.LogEndOffset), known(m.Lag), ago(m.LastFetch, now), ago(m.LastCaughtUp, now), orDash(m.DirectoryID), orDash(strings.Join(m.Endpoints, " "))})
 	}
 	return g
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ func newPartition(a *app) *cobra.Command {
 	return parent(&cobra.Command{
 		Use: "partition", Short: "List partitions, move replicas, elect leaders", GroupID: "ops", Aliases: []string{"partitions"},
 		Example: "  dmq partition list --under-replicated\n  dmq partition reassign plan --brokers 1,2,3,4\n  dmq partition elect-leader --preferred --all",
-	}, newPartitionList(a), newElectLeader(a))
+	}, newPartitionList(a), newReassign(a), newElectLeader(a))
 }
 
 // partitionFilter says which partitions are listed: those for which one of the conditions holds, or all without any.
@@ -51,12 +52,7 @@ func (f *partitionFilter) matches(p *partitionState) bool {
 
 // on reports whether a broker has a replica of the partition.
 func (p *partitionState) on(broker int32) bool {
-	for _, id := range p.Replicas {
-		if id == broker {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.Replicas, broker)
 }
 
 func newPartitionList(a *app) *cobra.Command {

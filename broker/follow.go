@@ -9,6 +9,7 @@ import (
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/nodelink"
+	"github.com/distributedmq/dmq/broker/throttle"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -23,7 +24,7 @@ func (n *node) startFetcher(_, _ context.Context) error {
 		Link:        n.newFetchLink,
 		BrokerEpoch: func() protocol.BrokerEpoch { return protocol.BrokerEpoch(n.life.epoch.Load()) },
 		Config:      fetchConfig(props.Replication),
-		Quota:       fetchQuota(props.Replication),
+		Quota:       quota(props.Replication, props.Replication.FollowerRate),
 		Logger:      n.logger,
 	})
 	n.onClose(n.fetcher.Close)
@@ -38,7 +39,8 @@ func (n *node) reconfigureFetcher(d *image.Delta) {
 		if r.Type == image.ResourceBroker {
 			props := n.props.WithDynamic(n.dynamic(d.Next))
 			n.fetcher.SetFetchers(props.Replication.Fetchers)
-			n.fetcher.SetQuota(fetchQuota(props.Replication))
+			n.fetcher.SetQuota(quota(props.Replication, props.Replication.FollowerRate))
+			n.replicas.Load().SetQuota(quota(props.Replication, props.Replication.LeaderRate))
 			return
 		}
 	}
@@ -51,8 +53,14 @@ func fetchConfig(r config.Replication) fetcher.Config {
 	}
 }
 
-func fetchQuota(r config.Replication) fetcher.Quota {
-	return fetcher.Quota{BytesPerSec: r.FollowerRate, Windows: r.QuotaWindows, Window: r.QuotaWindow}
+// leaderQuota is what throttled followers are sent.
+func (n *node) leaderQuota() throttle.Quota {
+	r := n.props.WithDynamic(n.dynamic(n.quorum.Image())).Replication
+	return quota(r, r.LeaderRate)
+}
+
+func quota(r config.Replication, bytesPerSec int64) throttle.Quota {
+	return throttle.Quota{BytesPerSec: bytesPerSec, Windows: r.QuotaWindows, Window: r.QuotaWindow}
 }
 
 // newFetchLink makes the link of one of the fetchers to a leader.

@@ -287,6 +287,7 @@ func (n *node) startReplicas(_, run context.Context) error {
 		MinISR:      n.minISR,
 		MaxLag:      n.props.ReplicaLagTimeMax,
 		RackAware:   n.props.RackAwareReads,
+		Quota:       n.leaderQuota(),
 		Controller:  n.controllerLink,
 		BrokerEpoch: n.life.brokerEpoch,
 	})

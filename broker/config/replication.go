@@ -12,6 +12,7 @@ type Replication struct {
 	Backoff          time.Duration // replica.fetch.backoff.ms
 	SocketTimeout    time.Duration // replica.socket.timeout.ms
 
+	LeaderRate   int64         // leader.replication.throttled.rate in bytes per second, dynamic
 	FollowerRate int64         // follower.replication.throttled.rate in bytes per second, dynamic
 	QuotaWindows int           // replication.quota.window.num
 	QuotaWindow  time.Duration // replication.quota.window.size.seconds
@@ -24,6 +25,7 @@ func (b *builder) replication() Replication {
 		ResponseMaxBytes: int32(b.int("replica.fetch.response.max.bytes")),
 		MaxWait:          b.ms("replica.fetch.wait.max.ms"), Backoff: b.ms("replica.fetch.backoff.ms"), SocketTimeout: b.ms("replica.socket.timeout.ms"),
 
+		LeaderRate:   b.int("leader.replication.throttled.rate"),
 		FollowerRate: b.int("follower.replication.throttled.rate"),
 		QuotaWindows: int(b.int("replication.quota.window.num")),
 		QuotaWindow:  time.Duration(b.int("replication.quota.window.size.seconds")) * time.Second,

@@ -19,7 +19,7 @@ func quotaRows() []row {
 // until they are set.
 func dynamicOnlyRows() []row {
 	return []row{
-		{"leader.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), internal, "The rate leaders send to throttled followers at."},
+		{"leader.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), testing, "The rate leaders send to throttled followers at."},
 		{"follower.replication.throttled.rate", tLong, maxLong, Medium, ClusterWide, atLeast(0), testing, "The rate throttled followers fetch at."},
 		{"replica.alter.log.dirs.io.max.bytes.per.second", tLong, maxLong, Medium, ClusterWide, atLeast(0), internal, "The rate replicas move between data directories at."},
 	}

@@ -27,7 +27,7 @@ func topicRows() []row {
 		{throttledFollowers, tList, "", Medium, ClusterWide, throttledReplicas(), on, "The replicas whose follower side is throttled: partition:broker pairs, or * for all."},
 		{"index.interval.bytes", tInt, "4096", Medium, ClusterWide, atLeast(0), on, "About how many bytes of log lie between two entries of the offset index. Smaller finds offsets faster and makes the index larger."},
 		{"internal.segment.bytes", tInt, null, Medium, ClusterWide, anything(), testing, "A segment size without the lower bound of segment.bytes, for tests."},
-		{throttledLeaders, tList, "", Medium, ClusterWide, throttledReplicas(), off, "The replicas whose leader side is throttled: partition:broker pairs, or * for all."},
+		{throttledLeaders, tList, "", Medium, ClusterWide, throttledReplicas(), on, "The replicas whose leader side is throttled: partition:broker pairs, or * for all."},
 		{"local.retention.bytes", tLong, "-2", Medium, ClusterWide, atLeast(-2), off, "How many bytes of a tiered partition stay on local disk; -2 means as retention.bytes."},
 		{"local.retention.ms", tLong, "-2", Medium, ClusterWide, atLeast(-2), off, "How long segments of a tiered partition stay on local disk; -2 means as retention.ms."},
 		{"max.compaction.lag.ms", tLong, maxLong, Medium, ClusterWide, atLeast(1), on, "The longest a record of a compacted topic may stay uncompacted."},

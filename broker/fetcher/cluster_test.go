@@ -25,6 +25,7 @@ import (
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/nodelink"
 	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/broker/throttle"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	commitlog "github.com/distributedmq/dmq/log"
@@ -50,7 +51,7 @@ var (
 type cluster struct {
 	t      testing.TB
 	config fetcher.Config
-	quota  fetcher.Quota
+	quota  throttle.Quota
 	logs   func(*commitlog.Config)
 	maxLag time.Duration // replica.lag.time.max.ms
 

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/broker/throttle"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -44,7 +45,7 @@ type Options struct {
 	Link        func(leader protocol.NodeID, fetcher int) Link
 	BrokerEpoch func() protocol.BrokerEpoch
 	Config      Config
-	Quota       Quota
+	Quota       throttle.Quota
 	Logger      *slog.Logger
 }
 
@@ -69,7 +70,7 @@ type Fetcher struct {
 	opening  []*followed // their logs are to be opened
 	openers  int         // goroutines that do
 
-	meter  meter // of throttled partitions
+	meter  throttle.Meter // of throttled partitions
 	totals totals
 }
 
@@ -86,7 +87,7 @@ func New(o Options) *Fetcher {
 		o: o, fetchers: o.Config.Fetchers, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
 		followed: make(map[key]*followed), loops: make(map[loopKey]*loop),
 	}
-	f.meter.set(o.Quota)
+	f.meter.Set(o.Quota)
 	return f
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/replica"
+	"github.com/distributedmq/dmq/broker/throttle"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/log/vfs"
@@ -204,7 +205,7 @@ func TestFetcher_ManyPartitions(t *testing.T) {
 // up at once.
 func TestFetcher_Throttles(t *testing.T) {
 	c := newCluster(t, 1)
-	c.quota = fetcher.Quota{BytesPerSec: 1, Windows: 100, Window: time.Hour} // some 360 KB, then nothing as long as the test runs
+	c.quota = throttle.Quota{BytesPerSec: 1, Windows: 100, Window: time.Hour} // some 360 KB, then nothing as long as the test runs
 	c.config.MaxBytes = 10_000
 	c.create(topic, orders, 2, 1, 2)
 	other := protocol.TopicPartition{Topic: topic, Partition: 1}

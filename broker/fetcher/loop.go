@@ -121,7 +121,7 @@ func (l *loop) takeInbox() {
 // want has a partition fetched, or, where the quota of throttled ones is used up, after a pause. As in Kafka one that has caught up is
 // not held back, so that it does not leave the in-sync replicas again and again.
 func (l *loop) want(p *followed) {
-	if now := time.Now(); p.throttled.Load() && p.lag.Load() != 0 && l.f.meter.exceeded(now) {
+	if now := time.Now(); p.throttled.Load() && p.lag.Load() != 0 && l.f.meter.Exceeded(now) {
 		l.session.drop(p)
 		p.until = now.Add(throttlePause)
 		l.waiting = append(l.waiting, p)
@@ -325,7 +325,7 @@ func (l *loop) take(p *followed, got *kmsg.FetchResponseTopicPartition) {
 		}
 		l.f.totals.bytes.Add(int64(len(got.RecordBatches)))
 		if p.throttled.Load() {
-			l.f.meter.record(len(got.RecordBatches), time.Now())
+			l.f.meter.Record(len(got.RecordBatches), time.Now())
 		}
 	}
 	p.came = fetchedPartition{highWatermark: got.HighWatermark, logStartOffset: got.LogStartOffset, records: len(got.RecordBatches) > 0}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distributedmq/dmq/broker/purgatory"
+	"github.com/distributedmq/dmq/broker/throttle"
 	"github.com/distributedmq/dmq/kraft/image"
 	commitlog "github.com/distributedmq/dmq/log"
 	"github.com/distributedmq/dmq/log/logdir"
@@ -37,6 +38,8 @@ type Options struct {
 	// MaxLag is replica.lag.time.max.ms: how long a follower stays in sync without having all that the leader has. 0 is 30 s,
 	// as in Kafka.
 	MaxLag time.Duration
+	// Quota is what this broker, as a leader, sends throttled replicas that are not in sync.
+	Quota throttle.Quota
 	// RackAware sends consumers that tell their rack to a follower there (replica.selector.class).
 	RackAware bool
 	// Controller is asked to change in-sync replicas, by the broker that registered in BrokerEpoch. Nil: they change by
@@ -58,7 +61,8 @@ type Manager struct {
 	maxLag time.Duration
 
 	rackAware   bool
-	controller  Controller // nil: none
+	meter       throttle.Meter // of what throttled replicas are sent
+	controller  Controller     // nil: none
 	brokerEpoch func() protocol.BrokerEpoch
 	alters      alterer
 	assigns     assigner
@@ -95,6 +99,7 @@ func New(o Options) *Manager {
 	}
 	m.image.Store(image.Empty())
 	m.rackAware = o.RackAware
+	m.meter.Set(o.Quota)
 	m.controller, m.brokerEpoch, m.alters, m.assigns = o.Controller, o.BrokerEpoch, newAlterer(), newAssigner()
 	m.dirIDs = sync.OnceValue(func() map[string]protocol.TopicID { return directoryIDs(m.logs) })
 	if m.controller != nil {

@@ -24,6 +24,8 @@ type Partition struct {
 	local   atomic.Pointer[local] // nil until the log is open; written with mu held
 	offline atomic.Pointer[error] // why the log cannot be used, for good
 
+	throttled atomic.Bool // leader.replication.throttled.replicas names it
+
 	// mu is held shared by appends and exclusively by who opens the log or begins a leader epoch, so that no append in one
 	// epoch comes after the next one began in the log.
 	mu       sync.RWMutex

@@ -86,6 +86,7 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 		return nil, false
 	}
 	p = &Partition{tp: tp, id: t.ID, previous: m.deleting[tp]}
+	m.throttlePartition(m.image.Load(), p)
 	p.assume(now, m.maxLag)
 	m.partitions[tp] = p
 	return p, true
@@ -137,6 +138,7 @@ func (m *Manager) reconfigure(d *image.Delta) {
 			topics[p.tp.Topic] = true
 		}
 	}
+	m.throttle(d.Next, topics)
 	for topic := range topics {
 		m.work.add(func() { m.logs.Reconfigure(topic) })
 	}

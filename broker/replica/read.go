@@ -98,6 +98,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 	if o.Isolation == ReadCommitted {
 		res.Aborted = []AbortedTxn{}
 	}
+	if o.follower() && p.holdsBack(m, r, o.ReplicaID, o.at) {
+		return nil
+	}
 	end := at.visible(o.Isolation)
 	if q.FetchOffset >= end && q.FetchOffset < at.logEnd || maxBytes <= 0 && !minOneBatch {
 		return nil
@@ -117,6 +120,9 @@ func (p *Partition) read(m *Manager, res *ReadResult, o ReadOptions, q *ReadPart
 			_ = slice.Close() // nothing is lost: it was only read from
 			return err
 		}
+	}
+	if o.follower() && p.throttled.Load() {
+		m.meter.Record(slice.Size(), o.at)
 	}
 	res.Records = slice
 	return nil
@@ -169,7 +175,7 @@ type Wait interface {
 // Enough, the deadline has passed or the wait was cancelled. The caller then reads again. It returns nil when done was
 // called already. parts must stay as they are until done is called.
 func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.Time, done func()) Wait {
-	w := &delayedRead{options: o, parts: parts, partitions: make([]*Partition, len(parts)), done: done}
+	w := &delayedRead{m: m, options: o, parts: parts, partitions: make([]*Partition, len(parts)), done: done}
 	for i := range parts {
 		p, err := m.find(parts[i].TopicPartition(), parts[i].ID)
 		if err == nil {
@@ -201,6 +207,7 @@ func (m *Manager) AwaitRead(o ReadOptions, parts []ReadPartition, deadline time.
 //	Case E: a follower: records were deleted, which it is to hear of
 //	Case F: the deadline passes, the client is gone or the broker stops
 type delayedRead struct {
+	m          *Manager
 	options    ReadOptions
 	parts      []ReadPartition
 	partitions []*Partition
@@ -212,7 +219,7 @@ type delayedRead struct {
 func (w *delayedRead) Try() bool {
 	size := 0
 	for i, p := range w.partitions {
-		n, now := p.readable(w.options, &w.parts[i])
+		n, now := p.readable(w.m, w.options, &w.parts[i])
 		if now {
 			return true
 		}
@@ -239,7 +246,7 @@ func (w *delayedRead) Complete(purgatory.Outcome) { w.done() }
 // readable returns how many bytes a read would give, or whether it is to be answered whatever it gives. It does no I/O: it is
 // called by whoever caused an event, such as a new metadata image. Where the log would have to be told of a new leader epoch
 // first, that is left to the read.
-func (p *Partition) readable(o ReadOptions, q *ReadPartition) (n int, now bool) {
+func (p *Partition) readable(m *Manager, o ReadOptions, q *ReadPartition) (n int, now bool) {
 	r, l := p.role.Load(), p.local.Load()
 	if r.admit(p.tp, q.CurrentLeaderEpoch, o.onlyLeader()) != nil || p.offline.Load() != nil || l == nil || l.leaderEpoch != r.leaderEpoch {
 		return 0, true // Cases A and B
@@ -255,6 +262,9 @@ func (p *Partition) readable(o ReadOptions, q *ReadPartition) (n int, now bool) 
 	}
 	end := at.visible(o.Isolation)
 	if q.FetchOffset >= end {
+		return 0, false
+	}
+	if o.follower() && p.holdsBack(m, r, o.ReplicaID, time.Now()) {
 		return 0, false
 	}
 	if o.MinBytes <= 1 {

@@ -84,7 +84,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func (n *nemesis) step(ctx context.Context, s Step) error {
 	one := int(s.Pick%nodeCount) + 1
-	others := others(one)
+	rest := others(one)
 	switch s.Fault {
 	case Kill:
 		return n.kill(ctx, s, one)
@@ -93,7 +93,7 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 	case KillController:
 		return n.kill(ctx, s, n.controller(ctx, one))
 	case KillMajority:
-		return n.kill(ctx, s, others...)
+		return n.kill(ctx, s, rest...)
 	case KillAll:
 		return n.kill(ctx, s, 1, 2, 3)
 	case Pause:
@@ -101,17 +101,17 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 	case PauseLeader:
 		return n.pause(ctx, s, n.leader(ctx, s.Pick))
 	case Partition:
-		return n.network(ctx, s, one, bothWays(one, others, rule{cut: true}))
+		return n.network(ctx, s, one, bothWays(one, rest, rule{cut: true}))
 	case Isolate:
-		return n.network(ctx, s, one, append(bothWays(one, others, rule{cut: true}), rule{from: anybody, to: one, cut: true}))
+		return n.network(ctx, s, one, append(bothWays(one, rest, rule{cut: true}), rule{from: anybody, to: one, cut: true}))
 	case OneWay:
-		return n.network(ctx, s, one, []rule{{from: others[0], to: one, cut: true}, {from: others[1], to: one, cut: true}})
+		return n.network(ctx, s, one, []rule{{from: rest[0], to: one, cut: true}, {from: rest[1], to: one, cut: true}})
 	case Deaf:
 		return n.network(ctx, s, one, []rule{{from: anybody, to: one, cut: true}})
 	case Bridge:
-		return n.network(ctx, s, one, bothWays(others[0], others[1:], rule{cut: true}))
+		return n.network(ctx, s, one, bothWays(rest[0], rest[1:], rule{cut: true}))
 	case Flap:
-		return n.flap(ctx, s, one, bothWays(one, others, rule{cut: true}))
+		return n.flap(ctx, s, one, bothWays(one, rest, rule{cut: true}))
 	case Loss:
 		return n.network(ctx, s, 0, everyLink(n.c.net, rule{loss: 5 + int(s.Pick>>8)%25}))
 	case Delay:
@@ -125,7 +125,8 @@ func (n *nemesis) step(ctx context.Context, s Step) error {
 	case DiskFull:
 		return n.diskFull(ctx, s, n.c.nodes[one])
 	case Laggard:
-		return n.laggard(ctx, s, n.c.nodes[one])
+		behind := others(n.leader(ctx, s.Pick))
+		return n.laggard(ctx, s, n.c.nodes[behind[int(s.Pick>>12)%len(behind)]])
 	case SlowDisk:
 		return n.slowDisk(ctx, s, n.c.nodes[one])
 	case Restart:
@@ -334,6 +335,10 @@ func (n *nemesis) laggard(ctx context.Context, s Step, x *node) error {
 	if err != nil {
 		return errors.Join(err, undo())
 	}
+	if leader == 0 {
+		n.say("%s: node %d leads everything by now: nobody is killed", s.Fault, x.id)
+		return undo()
+	}
 	n.say("%s: node %d is out of sync, kill -9 of %d for %s", s.Fault, x.id, leader, s.Lasts.Round(time.Millisecond))
 	y := n.c.nodes[leader]
 	if err := errors.Join(y.kill(), pause(ctx, s.Lasts), undo()); err != nil {
@@ -346,7 +351,7 @@ func (n *nemesis) laggard(ctx context.Context, s Step, x *node) error {
 	return n.back(ctx, down)
 }
 
-// outOfSync waits until a node is out of sync with all that others lead, and says who leads most of that.
+// outOfSync waits until a node is out of sync with all that others lead, and says who leads most of that: 0 when nobody does.
 func (n *nemesis) outOfSync(ctx context.Context, x *node) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -367,9 +372,6 @@ func (n *nemesis) outOfSync(ctx context.Context, x *node) (int, error) {
 			led[p.leader]++
 		}
 		leader = slices.Index(led, slices.Max(led))
-		if leader == 0 {
-			return errors.New("nobody else leads what it follows")
-		}
 		return nil
 	})
 	return leader, err

@@ -569,3 +569,22 @@ func ints(ids []int32) string {
 	}
 	return strings.Join(out, ",")
 }
+
+// A broker has checked whose configuration it is before it asks the active controller, which may be another node.
+func TestAlterConfigs_AtTheControllerAreNotHeldAgainstItsOwnID(t *testing.T) {
+	alter := func() kmsg.Request {
+		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		r := kmsg.NewIncrementalAlterConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, "2"
+		req.Resources = append(req.Resources, r)
+		return req
+	}
+	c := newControl(t)
+	if c.callOn(t, protocol.ScopeController, alter(), 1); len(c.asked) != 1 {
+		t.Errorf("the controller was asked %d times for node 2's configuration, want once", len(c.asked))
+	}
+	resp := c.callOn(t, protocol.ScopeBroker, alter(), 1).(*kmsg.IncrementalAlterConfigsResponse)
+	if got := resp.Resources[0].ErrorCode; len(c.asked) != 1 || got != kerr.InvalidRequest.Code {
+		t.Errorf("broker 1 answers %d for node 2's configuration, want %d", got, kerr.InvalidRequest.Code)
+	}
+}

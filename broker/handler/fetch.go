@@ -298,7 +298,9 @@ func (c *fetchCall) answer() listener.Response {
 	defer c.recycle()
 	c.hints.img, c.hints.listenerName = c.d.h.images.Image(), c.listenerName
 	c.collect()
-	c.resp.Nodes = c.hints.nodes
+	if c.replicaID < 0 { // brokers know each other from their metadata
+		c.resp.Nodes = c.hints.nodes
+	}
 	session := c.session.Finish(time.Now(), c.news)
 	if session.ErrorCode != 0 {
 		c.closeRecords()

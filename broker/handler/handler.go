@@ -86,8 +86,8 @@ func (h *Handler) table() map[int16]serveFunc {
 		key(kmsg.DescribeTopicPartitions):    reply(h.serveDescribeTopicPartitions),
 		key(kmsg.DescribeConfigs):            reply(h.serveDescribeConfigs),
 		key(kmsg.ListConfigResources):        reply(h.serveListConfigResources),
-		key(kmsg.IncrementalAlterConfigs):    reply(h.serveIncrementalAlterConfigs),
-		key(kmsg.AlterConfigs):               reply(h.serveAlterConfigs),
+		key(kmsg.IncrementalAlterConfigs):    h.checkedByBroker(reply(h.serveIncrementalAlterConfigs)),
+		key(kmsg.AlterConfigs):               h.checkedByBroker(reply(h.serveAlterConfigs)),
 		key(kmsg.CreateTopics):               h.forward,
 		key(kmsg.DeleteTopics):               h.forward,
 		key(kmsg.CreatePartitions):           h.forward,
@@ -142,6 +142,17 @@ func (h *Handler) forward(ctx context.Context, r *listener.Request) listener.Res
 		resp = errorResponse(r.Body, err, err.Error())
 	}
 	return listener.Reply{Message: resp}
+}
+
+// checkedByBroker has a broker serve a request of which it checks what only it can know before the controller sees it. What comes
+// to the controller's listener, mostly from brokers that have done so, is for the controller alone.
+func (h *Handler) checkedByBroker(serve serveFunc) serveFunc {
+	return func(ctx context.Context, r *listener.Request) listener.Response {
+		if r.Conn.Scope == protocol.ScopeController {
+			return h.forward(ctx, r)
+		}
+		return serve(ctx, r)
+	}
 }
 
 // timeoutOf returns the request's own timeout where it has a sensible one.

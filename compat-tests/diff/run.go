@@ -81,7 +81,7 @@ func Run(o Options) (*report.Report, error) {
 	}
 	if o.Only == "" {
 		for _, e := range expected {
-			if e.matched == 0 && strings.HasPrefix(e.Case, lifePrefix) == (o.Name == "life") {
+			if e.matched == 0 && runOf(e.Case) == o.Name {
 				r.Fail("expected.txt", fmt.Errorf("line %d matches nothing any more: %s | %s", e.line, e.Case, e.Path))
 			}
 		}
@@ -94,6 +94,19 @@ func Run(o Options) (*report.Report, error) {
 	}
 	fmt.Fprintf(o.Out, "%s: %d cases, %s against %s, %d differences that are meant, %s\n", o.Name, len(cases), o.A.Name, o.B.Name, meant, time.Since(began).Round(time.Millisecond))
 	return r, nil
+}
+
+// runOf is the run that an expectation is for.
+func runOf(pattern string) string {
+	switch {
+	case strings.HasPrefix(pattern, lifePrefix):
+		return "life"
+	case strings.HasPrefix(pattern, threePrefix):
+		return "three"
+	case strings.HasPrefix(pattern, votersPrefix):
+		return "voters"
+	}
+	return "diff"
 }
 
 func expect(expected []*Expectation, d Difference) bool {

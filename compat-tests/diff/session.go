@@ -21,10 +21,29 @@ type Target struct {
 	Addr           string
 	ControllerAddr string
 	DataDir        string
+	Nodes          []Node // of a cluster; none when there is one node
+	// Kill ends a node of the cluster as kill -9 does, Start starts it again and waits until the cluster is whole.
+	Kill, Start func(id int32) error
+}
+
+// Node is one of several nodes that form the target.
+type Node struct {
+	ID                   int32
+	Addr, ControllerAddr string
 }
 
 // answerTimeout ends the wait for an answer. Brokers answer or close within milliseconds; the cases that hold a request ask for less than this.
 const answerTimeout = 5 * time.Second
+
+// clusterTimeout is that for several nodes, which ask each other before they answer and share the machine with those of the other broker.
+const clusterTimeout = 30 * time.Second
+
+func (t Target) patience() time.Duration {
+	if len(t.Nodes) > 0 {
+		return clusterTimeout
+	}
+	return answerTimeout
+}
 
 // Entry is what one step of a case saw.
 type Entry struct {
@@ -143,7 +162,7 @@ func (s *Session) exchange(frame []byte) ([]byte, error) {
 
 func (s *Session) send(frame []byte) error {
 	c := s.dial()
-	s.must(c.SetDeadline(time.Now().Add(answerTimeout)))
+	s.must(c.SetDeadline(time.Now().Add(s.target.patience())))
 	_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
 	if err != nil {
 		s.hangUp()
@@ -152,7 +171,7 @@ func (s *Session) send(frame []byte) error {
 	return nil
 }
 
-func (s *Session) receive() ([]byte, error) { return s.receiveWithin(answerTimeout) }
+func (s *Session) receive() ([]byte, error) { return s.receiveWithin(s.target.patience()) }
 
 func (s *Session) receiveWithin(patience time.Duration) ([]byte, error) {
 	c := s.dial()
@@ -260,12 +279,12 @@ func (s *Session) Eventually(step string, req kmsg.Request, ok func(kmsg.Respons
 	return resp
 }
 
-// until polls, since a broker applies metadata some milliseconds after it has answered; it gives up after 15 s without an error, so that the
-// comparison shows what was there instead.
+// until polls, since a broker applies metadata some milliseconds after it has answered; it gives up after 15 s (a cluster has longer) without an
+// error, so that the comparison shows what was there instead.
 func (s *Session) until(try func() (bool, error)) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(max(15*time.Second, s.target.patience())); time.Now().Before(end); <-tick.C {
 		if done, err := try(); done || err != nil {
 			return err
 		}

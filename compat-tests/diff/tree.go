@@ -17,7 +17,7 @@ type keyed map[string]any
 var identities = []string{"ApiKey", "ResourceName", "Group", "MemberID", "InstanceID", "Key", "Topic", "TopicID", "ConfigName", "Name", "Partition", "PartitionIndex", "NodeID", "ReplicaID", "LogDir", "Dir", "BatchIndex", "RelativeOffset", "ProducerID", "Feature"}
 
 // unordered arrays of plain values are sorted.
-var unordered = map[string]bool{"Partitions": true, "SubscribedTopics": true}
+var unordered = map[string]bool{"Partitions": true, "SubscribedTopics": true, "ISR": true, "OfflineReplicas": true, "EligibleLeaderReplicas": true, "LastKnownELR": true}
 
 // tree turns a decoded message into maps, arrays and plain values, normalised on the way.
 func (s *Session) tree(v any) any { return s.walk(reflect.ValueOf(v), "") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,12 +31,18 @@ type ClusterOptions struct {
 	// Dynamic nodes know controller.quorum.bootstrap.servers instead of controller.quorum.voters: node 1 is formatted as
 	// the one voter, and the others wait to be added.
 	Dynamic bool
+	Racks   bool // node 1 is in rack r1, node 2 in r2, and so on
 }
 
 // each returns the options of a node.
 func (o ClusterOptions) each(id int32) Options {
 	n := o.Options
 	n.Dir, n.DataDir, n.Port = filepath.Join(o.Dir, fmt.Sprint(id)), "", 0
+	n.Properties = map[string]string{}
+	maps.Copy(n.Properties, o.Properties)
+	if o.Racks {
+		n.Properties["broker.rack"] = fmt.Sprintf("r%d", id)
+	}
 	return n
 }
 
@@ -218,6 +225,16 @@ func (b *Broker) brokers(ctx context.Context) (int, error) {
 func (c *Cluster) Restart(ctx context.Context, id int32) error {
 	b := c.Node(id)
 	return errors.Join(b.Kill(), b.Restart(ctx), c.Formed(ctx))
+}
+
+// RestartEach does that to each node, one after the other.
+func (c *Cluster) RestartEach(ctx context.Context) error {
+	for _, b := range c.Nodes {
+		if err := c.Restart(ctx, b.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reconfigure has the next start of every node use other properties than those of Options.

@@ -12,6 +12,8 @@
 //	compat kgo              franz-go's own published tests
 //	compat diff             the same bytes to Kafka and to dmq
 //	compat life             scripts of group life on Kafka and on dmq, their transcripts compared
+//	compat three            the same bytes to three nodes of Kafka and of dmq
+//	compat voters           the same to three nodes of which one is a voter at first
 //	compat transcripts      the transcripts of classic groups, played on a broker
 //	compat differences      write the differences that are meant into docs/compatibility.md
 //	compat datadir          data directories between Kafka and dmq
@@ -57,7 +59,7 @@ func run(ctx context.Context, args []string) (int, error) {
 		return 0, errors.New("no subcommand: see compat-tests/README.md")
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
-		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
+		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "three": runThree, "voters": runVoters, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
 		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]

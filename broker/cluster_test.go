@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/broker/nodelink"
 	"github.com/distributedmq/dmq/internal/testport"
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/image"
@@ -622,5 +625,58 @@ func TestCluster_ControllersStopInTurn(t *testing.T) {
 		c.Stop(id)
 		createTopic(t, c.Client([]int{1 + id%3}), fmt.Sprintf("round-%d", round), 1, 2)
 		c.Start(id)
+	}
+}
+
+// controllerRequest sends a request to a node's controller listener.
+func (c *testCluster) controllerRequest(id int, req kmsg.Request) kmsg.Response {
+	c.t.Helper()
+	l := nodelink.New(nodelink.Options{
+		Dial: new(net.Dialer).DialContext, Address: func() (string, error) { return c.ControllerAddr(id), nil }, Logger: slog.New(slog.DiscardHandler),
+	})
+	defer l.Close()
+	resp, err := l.Request(c.t.Context(), req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return resp
+}
+
+func TestCluster_UpdateRaftVoter(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	q := c.DescribeQuorum(1)
+	leader := int(q.LeaderID)
+	v := q.CurrentVoters[0]
+	ask := func(id int, change func(r *kmsg.UpdateRaftVoterRequest)) *kmsg.UpdateRaftVoterResponse {
+		r := kmsg.NewPtrUpdateRaftVoterRequest()
+		r.CurrentLeaderEpoch, r.VoterID, r.VoterDirectoryID, r.KRaftVersionFeature.MaxSupportedVersion = q.LeaderEpoch, v.ReplicaID, v.ReplicaDirectoryID, 1
+		l := kmsg.NewUpdateRaftVoterRequestListener()
+		l.Name, l.Host, l.Port = "CONTROLLER", "127.0.0.1", uint16(c.ports[2*(v.ReplicaID-1)])
+		r.Listeners = append(r.Listeners, l)
+		change(r)
+		return c.controllerRequest(id, r).(*kmsg.UpdateRaftVoterResponse)
+	}
+	for name, tt := range map[string]struct {
+		at     int
+		change func(r *kmsg.UpdateRaftVoterRequest)
+		want   int16
+	}{
+		"as it is":            {leader, func(*kmsg.UpdateRaftVoterRequest) {}, 0},
+		"not the leader":      {1 + leader%3, func(*kmsg.UpdateRaftVoterRequest) {}, kerr.NotLeaderForPartition.Code},
+		"an epoch gone by":    {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.CurrentLeaderEpoch-- }, kerr.FencedLeaderEpoch.Code},
+		"an epoch to come":    {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.CurrentLeaderEpoch++ }, kerr.UnknownLeaderEpoch.Code},
+		"another cluster":     {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.ClusterID = new("other") }, kerr.InconsistentClusterID.Code},
+		"another directory":   {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.VoterDirectoryID[0]++ }, kerr.VoterNotFound.Code},
+		"no directory":        {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.VoterDirectoryID = [16]byte{} }, kerr.InvalidRequest.Code},
+		"no listener":         {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.Listeners = nil }, kerr.InvalidRequest.Code},
+		"versions not enough": {leader, func(r *kmsg.UpdateRaftVoterRequest) { r.KRaftVersionFeature.MaxSupportedVersion = 0 }, kerr.InvalidRequest.Code},
+	} {
+		resp := ask(tt.at, tt.change)
+		if resp.ErrorCode != tt.want {
+			t.Errorf("%s: code %d, want %d", name, resp.ErrorCode, tt.want)
+		}
+		if resp.CurrentLeader.LeaderID != q.LeaderID || resp.CurrentLeader.LeaderEpoch != q.LeaderEpoch {
+			t.Errorf("%s: leader %+v", name, resp.CurrentLeader)
+		}
 	}
 }

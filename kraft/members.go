@@ -183,11 +183,10 @@ func (q *Quorum) UpdateVoter(ctx context.Context, key VoterKey, address string) 
 	if !ok || s.Suffrage != hraft.Voter || !known.IsZero() && known != key.DirectoryID {
 		return errcode.New(errcode.KindVoterNotFound, "%s is not one of the voters %s", key, q.voterKeys())
 	}
-	want := raftnet.ServerAddress(key.DirectoryID, address)
-	if s.Address == want {
+	if known == key.DirectoryID && q.Address(key.ID) == address {
 		return nil
 	}
-	return q.setMember(ctx, s.ID, want, hraft.Voter)
+	return q.setMember(ctx, s.ID, raftnet.ServerAddress(key.DirectoryID, address), hraft.Voter)
 }
 
 // HandOver hands leadership to the voter that is named. It fails with INVALID_REQUEST for a node that does not vote. Leader only.

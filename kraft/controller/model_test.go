@@ -80,20 +80,21 @@ type model struct {
 	lossy     map[modelKey]bool // an unclean election was told of: what was acknowledged before may be gone
 	next      int
 	healing   bool // nothing goes wrong any more
+	tracing   bool
 	trace     []string
 }
 
 func TestModel(t *testing.T) {
 	for seed := range *modelSeeds {
-		if err := playModel(uint64(seed)); err != nil {
-			t.Errorf("seed %d: %v", seed, err)
-			return
+		if playModel(uint64(seed), false) != nil {
+			t.Fatalf("seed %d: %v", seed, playModel(uint64(seed), true)) // the same again, with what led to it
 		}
 	}
 }
 
-func playModel(seed uint64) (err error) {
+func playModel(seed uint64, tracing bool) (err error) {
 	m := newModel(seed)
+	m.tracing = tracing
 	defer func() {
 		if r := recover(); r != nil {
 			trace := m.trace[max(0, len(m.trace)-60):]
@@ -130,7 +131,15 @@ func newModel(seed uint64) *model {
 func (m *model) fail(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (m *model) note(format string, args ...any) {
-	m.trace = append(m.trace, fmt.Sprintf(format, args...))
+	if m.tracing {
+		m.trace = append(m.trace, fmt.Sprintf(format, args...))
+	}
+}
+
+func (m *model) noteDecision(what string, resp kmsg.Response, records []metadata.Record) {
+	if m.tracing {
+		m.note("%s: %s%s", what, formatResponse(resp), formatRecords(m.s, records))
+	}
 }
 
 // request has the controller decide, and notes what it led to.
@@ -139,7 +148,7 @@ func (m *model) request(what string, req kmsg.Request) kmsg.Response {
 	if err != nil {
 		m.fail("%s: %v", what, err)
 	}
-	m.note("%s: %s%s", what, formatResponse(resp), formatRecords(m.s, records))
+	m.noteDecision(what, resp, records)
 	m.watch(records)
 	return resp
 }
@@ -305,7 +314,7 @@ func (m *model) lose(b *modelBroker) {
 	if err != nil {
 		m.fail("lost session of %d: %v", b.id, err)
 	}
-	m.note("lost %d: %s", b.id, formatRecords(m.s, records))
+	m.noteDecision(fmt.Sprintf("lost %d", b.id), nil, records)
 	m.watch(records)
 }
 
@@ -322,7 +331,7 @@ func (m *model) expire() {
 		if err != nil {
 			m.fail("expire: %v", err)
 		}
-		m.note("expire: %s", formatRecords(m.s, records))
+		m.noteDecision("expire", nil, records)
 		m.watch(records)
 	}
 }

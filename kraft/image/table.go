@@ -47,6 +47,9 @@ func (t Table[K, V]) All() iter.Seq2[K, V] {
 			return
 		}
 		for _, shard := range t.shards {
+			if len(shard) == 0 { // cheaper than to range over it, and most are in a small table
+				continue
+			}
 			for k, v := range shard {
 				if !yield(k, v) {
 					return

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -127,7 +128,7 @@ func (c *cluster) start(id protocol.NodeID, fs *vfs.Mem) *node {
 		c.t.Fatal(err)
 	}
 	c.publishLocked(&metadata.RegisterBrokerRecord{
-		ID: id, Epoch: n.epoch, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}},
+		ID: id, Epoch: n.epoch, LogDirs: []protocol.TopicID{n.logs.Dirs()[0].ID}, Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}},
 	})
 	return n
 }
@@ -285,12 +286,48 @@ func (c *cluster) partition() *image.Partition {
 
 // Request implements replica.Controller: it decides what leaders ask for.
 func (c *cluster) Request(_ context.Context, req kmsg.Request) (kmsg.Response, error) {
-	alter, ok := req.(*kmsg.AlterPartitionRequest)
-	if !ok {
-		return nil, errors.New("the test answers AlterPartition only")
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch req := req.(type) {
+	case *kmsg.AlterPartitionRequest:
+		return c.alterAllLocked(req), nil
+	case *kmsg.AssignReplicasToDirsRequest:
+		c.assignLocked(req)
+		return kmsg.NewPtrAssignReplicasToDirsResponse(), nil
+	default:
+		return nil, errors.New("the test does not answer that")
+	}
+}
+
+// assignLocked notes where replicas lie. One in a directory that its broker does not have is in sync no more, and does not lead.
+func (c *cluster) assignLocked(req *kmsg.AssignReplicasToDirsRequest) {
+	id := protocol.NodeID(req.BrokerID)
+	var recs []metadata.Record
+	for _, d := range req.Directories {
+		for _, t := range d.Topics {
+			for _, q := range t.Partitions {
+				topic := c.image.TopicByID(t.TopicID)
+				if topic == nil {
+					continue
+				}
+				p := &topic.Partitions[q.Partition]
+				r := &metadata.PartitionChangeRecord{TopicID: t.TopicID, Partition: q.Partition, Directories: make([]protocol.TopicID, len(p.Replicas))}
+				copy(r.Directories, p.Directories)
+				r.Directories[slices.Index(p.Replicas, id)] = d.ID
+				if b := c.image.Brokers[id]; !slices.Contains(b.LogDirs, d.ID) {
+					r.ISR = slices.DeleteFunc(slices.Clone(p.ISR), func(x protocol.NodeID) bool { return x == id })
+					if p.Leader == id {
+						r.Leader = &r.ISR[0]
+					}
+				}
+				recs = append(recs, r)
+			}
+		}
+	}
+	c.publishLocked(recs...)
+}
+
+func (c *cluster) alterAllLocked(alter *kmsg.AlterPartitionRequest) kmsg.Response {
 	resp := kmsg.NewPtrAlterPartitionResponse()
 	for i := range alter.Topics {
 		t := kmsg.NewAlterPartitionResponseTopic()
@@ -300,7 +337,7 @@ func (c *cluster) Request(_ context.Context, req kmsg.Request) (kmsg.Response, e
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
-	return resp, nil
+	return resp
 }
 
 func (c *cluster) alterLocked(id protocol.TopicID, leader protocol.NodeID, q *kmsg.AlterPartitionRequestTopicPartition) kmsg.AlterPartitionResponseTopicPartition {

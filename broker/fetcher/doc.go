@@ -20,8 +20,8 @@
 //  1. Nothing is appended in a leader epoch but what the leader of that epoch sent, at the log end, CRC checked.
 //  2. A log is truncated where the leader's leader epochs say that it parts from its own, and nowhere else; never
 //     below its high watermark. A partition that would have to be is left alone and reported.
-//  3. What is wrong with one partition does not stop the others: it is tried again later, up to Config.Backoff apart, or left
-//     until the metadata change.
+//  3. What is wrong with one partition does not stop the others: it is tried again later, up to Config.Backoff apart, or, where
+//     that would not help, when the metadata change.
 //
 // Lock order: Fetcher.mu → loop.mu; neither is held during I/O.
 package fetcher

@@ -131,15 +131,19 @@ func (f *Fetcher) assignLocked(img *image.Image, t *image.Topic, index int32) {
 		return
 	}
 	if was != nil && was.leader == state.Leader && was.leaderEpoch == protocol.LeaderEpoch(state.LeaderEpoch) {
-		return
+		failed := was.failure.Load() != nil && was.partitionEpoch != state.PartitionEpoch
+		if was.partitionEpoch = state.PartitionEpoch; !failed { // else what was wrong may have been dealt with
+			return
+		}
 	}
 	f.stopLocked(was)
 	tp := protocol.TopicIDPartition{ID: t.ID, Topic: t.Name, Partition: index}
-	f.followLocked(tp, state.Leader, protocol.LeaderEpoch(state.LeaderEpoch), f.throttled(img, t.Name, index))
+	p := f.followLocked(tp, state.Leader, protocol.LeaderEpoch(state.LeaderEpoch), f.throttled(img, t.Name, index))
+	p.partitionEpoch = state.PartitionEpoch
 }
 
 // followLocked begins to follow a partition in a leader epoch.
-func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.NodeID, leaderEpoch protocol.LeaderEpoch, throttled bool) {
+func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.NodeID, leaderEpoch protocol.LeaderEpoch, throttled bool) *followed {
 	p := &followed{TopicIDPartition: tp, leader: leader, leaderEpoch: leaderEpoch}
 	p.lag.Store(unknownLag)
 	p.throttled.Store(throttled)
@@ -147,6 +151,7 @@ func (f *Fetcher) followLocked(tp protocol.TopicIDPartition, leader protocol.Nod
 	p.loop = f.loopLocked(loopKey{p.leader, f.fetcherOf(p.TopicIDPartition)})
 	p.loop.assigned++
 	f.openLocked(p)
+	return p
 }
 
 // SetFetchers changes how many loops there are to each leader (num.replica.fetchers): every partition goes to the one that is
@@ -160,7 +165,7 @@ func (f *Fetcher) SetFetchers(n int) {
 	f.fetchers = n
 	for _, p := range slices.Collect(maps.Values(f.followed)) {
 		f.stopLocked(p)
-		f.followLocked(p.TopicIDPartition, p.leader, p.leaderEpoch, p.throttled.Load())
+		f.followLocked(p.TopicIDPartition, p.leader, p.leaderEpoch, p.throttled.Load()).partitionEpoch = p.partitionEpoch
 	}
 	f.endIdleLocked()
 }

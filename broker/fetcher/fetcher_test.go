@@ -3,6 +3,7 @@ package fetcher_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -224,4 +225,98 @@ func TestFetcher_Throttles(t *testing.T) {
 	}
 	c.publish(&metadata.ConfigRecord{ResourceType: image.ResourceTopic, ResourceName: topic, Name: "follower.replication.throttled.replicas"})
 	c.wait("the rest follows", func() bool { return n.end(tp0) == 100 })
+}
+
+// A replica with a damaged batch is replaced by a copy of its leader's; what it had is kept for people to look at.
+func TestFetcher_ReplacesADamagedReplica(t *testing.T) {
+	// damage returns a broker that has been started again on a log with a damaged batch at offset 3, and leads if it can.
+	damage := func(t *testing.T, c *cluster, clean bool) *node {
+		t.Helper()
+		c.create(topic, orders, 1, 1, 2, 3)
+		for i := range 8 {
+			c.nodes[1].mustProduce(tp0, -1, fmt.Sprint("value ", i))
+		}
+		c.alike()
+		n := c.nodes[2]
+		if err := n.logs.Checkpoint(); err != nil { // what is below the recovery point cannot be torn
+			t.Fatal(err)
+		}
+		disk := n.fs
+		if !clean {
+			disk = n.fs.CrashClone(vfs.CrashOptions{})
+		}
+		n.stop()
+		flip(t, disk, "/data/orders-0/00000000000000000000.log", 3*int64(len(batch("value 0")))+70)
+		return c.start(2, disk)
+	}
+	replaced := func(t *testing.T, c *cluster, n *node) {
+		t.Helper()
+		c.wait("the damaged folder is kept", func() bool {
+			entries, err := n.fs.ReadDir("/data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), "-stray") })
+		})
+		c.wait("a copy is in sync", func() bool { return n.end(tp0) == 8 && slices.Contains(c.partition().ISR, 2) })
+		c.nodes[c.partition().Leader].mustProduce(tp0, -1, "after")
+		c.alike()
+	}
+	t.Run("found when the log is opened", func(t *testing.T) {
+		c := newCluster(t, 1, 2, 3)
+		replaced(t, c, damage(t, c, false))
+	})
+	t.Run("found by a reader of the leader's log", func(t *testing.T) {
+		c := newCluster(t, 1, 2, 3)
+		n := damage(t, c, true)
+		c.elect(2, 1, 2, 3)
+		c.wait("the reader is told", func() bool {
+			res := n.replicas.Read(nil, replica.ReadOptions{ReplicaID: -1, MinBytes: 1, MaxBytes: 1 << 20}, []replica.ReadPartition{{
+				TopicIDPartition: protocol.TopicIDPartition{Topic: topic}, FetchOffset: 3, MaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
+			}})[0]
+			if res.Records != nil {
+				defer res.Records.Close()
+				b := make([]byte, res.Records.Size())
+				if _, err := res.Records.ReadAt(b, 0); err == nil {
+					t.Fatal("a damaged batch was served")
+				}
+			}
+			return res.Err != nil
+		})
+		replaced(t, c, n)
+		if c.partition().Leader == 2 {
+			t.Error("the damaged replica still leads")
+		}
+	})
+	t.Run("but not the last one", func(t *testing.T) {
+		c := newCluster(t, 1, 2, 3)
+		c.create("other", protocol.TopicID{0: 9, 15: 1}, 1, 1)
+		n := damage(t, c, true)
+		for _, id := range ids(1, 3) {
+			c.fence(id)
+		}
+		c.elect(2, 2)
+		n.mustProduce(tp0, 1, "is still served")
+		if got := n.end(tp0); got != 9 || c.partition().Leader != 2 {
+			t.Errorf("the log ends at %d, %d leads", got, c.partition().Leader)
+		}
+	})
+}
+
+// flip damages a byte of a file.
+func flip(t *testing.T, disk *vfs.Mem, name string, position int64) {
+	t.Helper()
+	f, err := disk.OpenFile(name, vfs.ReadWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], position); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0x40
+	if _, err := f.WriteAt(b[:], position); err != nil {
+		t.Fatal(err)
+	}
 }

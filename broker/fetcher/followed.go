@@ -24,8 +24,10 @@ type followed struct {
 	leaderEpoch protocol.LeaderEpoch
 	loop        *loop
 
+	partitionEpoch int32 // of the newest metadata; guarded by Fetcher.mu
+
 	stopped   atomic.Bool           // there is nothing more to fetch in this epoch
-	failure   atomic.Pointer[error] // why it is not fetched until the metadata change
+	failure   atomic.Pointer[error] // why it is left alone, until the metadata change or a long while has passed
 	lag       atomic.Int64          // offsets behind the leader's high watermark
 	throttled atomic.Bool           // it is fetched no faster than the quota allows, unless it has caught up
 

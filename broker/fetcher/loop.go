@@ -347,6 +347,7 @@ func (l *loop) settle(ctx context.Context) {
 			continue
 		}
 		p.failures = 0
+		p.failure.Store(nil)
 		p.lag.Store(max(0, p.came.highWatermark-p.at.LogEndOffset))
 		l.want(p)
 	}
@@ -383,13 +384,25 @@ func (l *loop) trouble(p *followed, err error) {
 	case replica.Over(err): // the metadata are about to say what comes next
 		l.session.drop(p)
 	case replica.Lasting(err):
-		l.session.drop(p)
-		p.failure.Store(&err)
-		l.logger.Error("stopped following a partition", p.attrs(slog.String("event", "replica.failed"), slog.Any("err", err))...)
+		l.fail(p, err)
 	default:
 		l.delay(p, err)
 	}
 }
+
+// fail stops following a partition. It is begun anew when the metadata of the partition change, and for all that may be done about it
+// without those, after a long while.
+func (l *loop) fail(p *followed, err error) {
+	l.session.drop(p)
+	if p.failure.Swap(&err) == nil {
+		l.logger.Error("stopped following a partition", p.attrs(slog.String("event", "replica.failed"), slog.Any("err", err))...)
+	}
+	p.follower = nil
+	p.until = time.Now().Add(failurePause)
+	l.waiting = append(l.waiting, p)
+}
+
+const failurePause = 10 * time.Second
 
 // delay has a partition fetched again after a while.
 func (l *loop) delay(p *followed, err error) {

@@ -12,7 +12,7 @@ type totals struct{ fetches, failures, bytes atomic.Int64 }
 // Stats describe the whole of what is followed, in the words of Kafka's kafka.server:type=ReplicaFetcherManager.
 type Stats struct {
 	Partitions       int   // followed
-	FailedPartitions int   // FailedPartitionsCount: left alone until the metadata change
+	FailedPartitions int   // FailedPartitionsCount: left alone, since trying again would not help
 	MaxLag           int64 // the furthest that a partition is behind its leader's high watermark
 	Fetchers         int   // loops
 	Fetches          int64 // answers of leaders, since the start

@@ -65,7 +65,7 @@ func (a *assigner) some(told func(tp protocol.TopicIDPartition, dir protocol.Top
 
 // lies notes in which log directory a replica is, to be told if the metadata do not know.
 func (m *Manager) lies(p *Partition, dir string) {
-	if m.controller == nil {
+	if m.controller == nil || p.damaged.Load() != nil { // in no directory, so to speak
 		return
 	}
 	id := m.dirIDs()[dir]

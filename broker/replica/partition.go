@@ -23,6 +23,7 @@ type Partition struct {
 	role    atomic.Pointer[role]  // written with leadMu held
 	local   atomic.Pointer[local] // nil until the log is open; written with mu held
 	offline atomic.Pointer[error] // why the log cannot be used, for good
+	damaged atomic.Pointer[error] // what is wrong with the log, while it waits to be replaced
 
 	throttled atomic.Bool // leader.replication.throttled.replicas names it
 
@@ -76,6 +77,7 @@ func (p *Partition) use(m *Manager, current protocol.LeaderEpoch, onlyLeader boo
 	}
 	l, err := p.open(m)
 	if err != nil {
+		m.noteDamage(p, err)
 		return nil, r, p.explain(err)
 	}
 	return l, r, nil

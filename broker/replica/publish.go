@@ -78,6 +78,9 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 		m.dropLocked(p, true)
 		return p, false
 	case p != nil && p.id == t.ID:
+		if p.damaged.Load() != nil && mayRepair(m.nodeID, state) {
+			m.work.add(func() { m.repair(p) })
+		}
 		if !p.assume(now, m.maxLag) {
 			return nil, false
 		}

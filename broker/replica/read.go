@@ -37,6 +37,7 @@ func (m *Manager) read(o ReadOptions, q *ReadPartition, maxBytes int, minOneBatc
 	p, err := m.find(q.TopicPartition(), q.ID)
 	if err == nil {
 		if err = p.read(m, &res, o, q, maxBytes, minOneBatch); err != nil {
+			m.noteDamage(p, err)
 			err = p.explain(err)
 		}
 	}

@@ -55,14 +55,13 @@ func playLeadership(script []byte) []byte {
 		switch line := scanner.Text(); {
 		case line == "":
 			skipping = false
-			out.WriteString("\n")
 		case strings.HasPrefix(line, "#"):
 			out.WriteString(line + "\n")
 		case line == "----":
 			skipping = true
 		case !skipping:
 			note := s.run(strings.Fields(line))
-			fmt.Fprintf(&out, "%s\n----\n%s%s\n", line, note, s.state())
+			fmt.Fprintf(&out, "%s\n----\n%s%s\n\n", line, note, s.state())
 		}
 	}
 	return out.Bytes()

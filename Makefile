@@ -6,7 +6,7 @@ ARGS    ?=
 CHAOS_TIME ?= 20m
 CHAOS_SEED ?=
 
-.PHONY: help build run test unit race wasm lint fmt check compat chaos fuzz bench docs clean
+.PHONY: help build run cluster test unit race wasm lint fmt check compat chaos fuzz bench docs clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ build: ## the binary, bin/dmq
 
 run: build ## build and start one node; data is kept in ./data (ARGS='--set key=value')
 	exec ./bin/dmq serve $(ARGS)
+
+cluster: build ## build and run three nodes on this machine; data is kept in ./data/1, 2 and 3 (ARGS='--set key=value')
+	exec ./bin/dmq dev --nodes 3 --keep ./data $(ARGS)
 
 test: ## everything that has to pass: installs what the tests need, then runs them all
 	./compat-tests/test.sh

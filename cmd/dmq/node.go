@@ -41,7 +41,8 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	}
 	markers := c.LogEmoji == "on" || c.LogEmoji == "auto" && a.terminal(a.err) && a.unicode()
 	logger := newLogger(a.err, logOptions{format: format, markers: markers, color: a.colorful(a.err), levels: levels, now: time.Now})
-	if console {
+	banner := console && !o.quiet
+	if banner {
 		a.bannerStart(c, o)
 	} else {
 		v := versionInfo()
@@ -84,14 +85,14 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	}
 	f, took := a.facts(c, at), time.Since(began)
 	ready := []slog.Attr{slog.String("event", "node.ready")}
-	if !console { // else the banner tells
+	if !banner { // else the banner tells
 		ready = append(ready, slog.String("kafka", f.kafka), slog.String("admin", f.admin), slog.String("durability", f.durable), slog.String("insecure", f.insecure), slog.Duration("dur", took))
 	}
-	if f.exposed && !console {
+	if f.exposed && !banner {
 		logger.WarnContext(ctx, "anybody on the network can use this node", slog.String("event", "node.insecure"), slog.String("text", f.insecure))
 	}
 	logger.LogAttrs(ctx, slog.LevelInfo, "Transitioning from RECOVERY to RUNNING", ready...)
-	if console {
+	if banner {
 		a.bannerReady(f, took, o)
 	}
 	return a.await(ctx, c, b, logger, signals)

@@ -67,6 +67,7 @@ func configFailure(err error) *failure {
 
 func newServe(a *app) *cobra.Command {
 	var o serveOptions
+	var quiet bool
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a node", GroupID: "run",
 		Long: `Run a node. Without any configuration it serves Kafka's protocol on 127.0.0.1:9092, health and metrics on
@@ -86,16 +87,26 @@ SIGTERM and SIGINT stop the node gracefully; a second one cuts the stop short.`,
 			if err != nil {
 				return err
 			}
-			return a.runNode(cmd.Context(), c, warnings, nodeOptions{})
+			return a.runNode(cmd.Context(), c, warnings, nodeOptions{quiet: quiet})
 		},
 	}
 	o.addFlags(cmd)
+	cmd.Flags().BoolVar(&quiet, "no-banner", false, "log only")
+	hide(cmd, "no-banner") // for the nodes of dmq dev --nodes
 	return cmd
+}
+
+// hide keeps a flag out of the help.
+func hide(cmd *cobra.Command, flag string) {
+	if err := cmd.Flags().MarkHidden(flag); err != nil {
+		panic(err) // the flag does not exist
+	}
 }
 
 type devOptions struct {
 	serveOptions
-	keep string
+	keep  string
+	nodes int
 }
 
 func newDev(a *app) *cobra.Command {
@@ -103,13 +114,17 @@ func newDev(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run a throw-away node", GroupID: "run",
 		Long: `Run a node on loopback whose data is deleted when it stops. It takes the usual ports when they are free, others when they
-are not, and ignores the environment's configuration.`,
-		Example: "  dmq dev\n  dmq dev --keep ./dev-data",
+are not, and ignores the environment's configuration.
+
+With --nodes it runs a cluster: that many nodes, each a process of its own in a rack of its own, whose logs are shown with the
+node in front. Kill one to see what happens. Its data are in the folders 1, 2, 3 of the directory.`,
+		Example: "  dmq dev\n  dmq dev --keep ./dev-data\n  dmq dev --nodes 3",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd, o) },
 	}
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&o.keep, "keep", "", "keep the data in this directory")
+	cmd.Flags().IntVar(&o.nodes, "nodes", 1, "how many nodes")
 	return cmd
 }
 
@@ -125,11 +140,14 @@ func (a *app) dev(cmd *cobra.Command, o devOptions) (err error) {
 			}
 		}()
 	}
+	if o.nodes != 1 {
+		return a.devCluster(cmd.Context(), o, dir)
+	}
 	set := slices.Concat([]string{
 		"listeners=PLAINTEXT://" + freeOr(cmd.Context(), "127.0.0.1:9092"), "dmq.admin.listen=" + freeOr(cmd.Context(), "127.0.0.1:9091"), "log.dirs=" + dir,
 	}, o.set)
 	quiet := *a
-	quiet.env = slices.DeleteFunc(slices.Clone(a.env), func(kv string) bool { return strings.HasPrefix(kv, "KAFKA_") || strings.HasPrefix(kv, "DMQ_") })
+	quiet.env = a.plainEnv()
 	c, warnings, err := quiet.load(serveOptions{files: o.files, set: set, strict: o.strict})
 	if err != nil {
 		return err
@@ -137,7 +155,13 @@ func (a *app) dev(cmd *cobra.Command, o devOptions) (err error) {
 	return a.runNode(cmd.Context(), c, warnings, nodeOptions{throwAway: o.keep == ""})
 }
 
+// plainEnv is the environment without what configures nodes.
+func (a *app) plainEnv() []string {
+	return slices.DeleteFunc(slices.Clone(a.env), func(kv string) bool { return strings.HasPrefix(kv, "KAFKA_") || strings.HasPrefix(kv, "DMQ_") })
+}
+
 // nodeOptions is what differs between serve and dev.
 type nodeOptions struct {
+	quiet     bool // no banner
 	throwAway bool // the data directory is deleted afterwards
 }

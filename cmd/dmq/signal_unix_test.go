@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -231,4 +232,56 @@ func TestConsumeGroup_ReaderGone(t *testing.T) {
 // testApp is an app whose output goes to w.
 func testApp(w *strings.Builder) *app {
 	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }, size: func(any) (int, int) { return 0, 0 }}
+}
+
+// TestDev_Cluster: three nodes, one of which is killed and missed, and all of which stop by one signal.
+func TestDev_Cluster(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	cmd, lines := dmqProcess(t, "dev", "--nodes", "3")
+	text := awaitLine(t, lines, "Ctrl-C stops all nodes")
+	go func() {
+		for range lines { // keep the pipe empty
+		}
+	}()
+	_, rest, _ := strings.Cut(text, "export DMQ_BROKERS=")
+	brokers, _, _ := strings.Cut(rest, ";")
+	_, rest, _ = strings.Cut(text, "Node 3      pid ")
+	pidText, _, _ := strings.Cut(rest, ",")
+	pid, err := strconv.Atoi(pidText)
+	if err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	dmq := func(want int, args ...string) string {
+		t.Helper()
+		var out strings.Builder
+		if code := run(append([]string{"-b", brokers}, args...), testApp(&out)); code != want {
+			t.Fatalf("dmq %s: exit %d\n%s", strings.Join(args, " "), code, out.String())
+		}
+		return out.String()
+	}
+	dmq(codeOK, "cluster", "health", "--wait")
+	dmq(codeOK, "topic", "create", "orders", "-p", "3", "-r", "3")
+	if list := dmq(codeOK, "broker", "list"); strings.Count(list, " up ") != 3 || !strings.Contains(list, " c ") {
+		t.Errorf("brokers:\n%s", list)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if list := dmq(codeOK, "partition", "list", "--under-replicated", "-o", "name"); strings.Count(list, "orders:") == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a killed broker is not missed")
+		}
+	}
+	if health := dmq(codeUnhealthy, "cluster", "health"); !strings.Contains(health, "YELLOW") || !strings.Contains(health, "broker 3") {
+		t.Errorf("health:\n%s", health)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd); code != 0 {
+		t.Errorf("exit %d after a graceful stop", code)
+	}
 }

@@ -5,11 +5,14 @@
 #   go test     the tests of this repository, and that the lower rooms build for wasip1
 #   cli         the scripts of dmq group against Apache Kafka
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
-#   kgo         franz-go's own published tests against dmq
+#   clients 3   the same against three nodes and three replicas
+#   kgo         franz-go's own published tests against dmq; with LONG=1 against three nodes, too
 #   proof       only with LONG=1: Kafka against Kafka shows no difference
 #   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor
 #   storm       hundreds of members come, go, crash and fall silent while the broker is killed; with LONG=1 for two minutes
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
+#   three       the same bytes to three nodes of Apache Kafka and of dmq; nodes are lost and come back
+#   voters      the same while voters are added to the quorum and removed
 #   groupdata   the records of groups of every kind, beside those that Kafka wrote
 #   life        scripts of group life played on both, the transcripts compared
 #   transcripts only with LONG=1: the transcripts of the state machine of classic groups played by dmq
@@ -67,12 +70,19 @@ export DMQ_BIN=$PWD/.cache/bin/dmq
 
 part cli $compat with kafka -p group.initial.rebalance.delay.ms=0 -- bash -c 'DMQ_TEST_BROKERS=$DMQ_BOOTSTRAP go test -count=1 -run "TestScripts/group(_consumer)?$" ./cmd/dmq'
 part clients $compat smoke
+part "clients 3" $compat smoke -nodes 3
 part kgo $compat kgo
+[ -z "${LONG:-}" ] || part "kgo 3" $compat kgo -nodes 3
 part groups $compat groups "${short[@]}"
+[ -z "${LONG:-}" ] || part "groups 3" $compat groups -nodes 3
 part storm $compat storm "${long[@]}"
 part diff $compat diff
+part three $compat three
+part voters $compat voters
 part life $compat life
 [ -z "${LONG:-}" ] || part proof $compat diff -b kafka
+[ -z "${LONG:-}" ] || part "proof three" $compat three -b kafka
+[ -z "${LONG:-}" ] || part "proof voters" $compat voters -b kafka
 part groupdata $compat groupdata
 [ -z "${LONG:-}" ] || part "proof life" $compat life -b kafka
 [ -z "${LONG:-}" ] || part transcripts $compat transcripts

@@ -114,6 +114,10 @@ func (s *Session) normaliseStruct(name string, m map[string]any) {
 				m[f] = sign(n)
 			}
 		}
+	case "UpdateRaftVoterResponseCurrentLeader": // how often there was an election is chance
+		if n, ok := m["LeaderEpoch"].(int64); ok {
+			m["LeaderEpoch"] = sign(n)
+		}
 	case "DescribeQuorumResponseTopicPartitionReplicaState":
 		if n, ok := m["LogEndOffset"].(int64); ok {
 			m["LogEndOffset"] = sign(n)

@@ -71,7 +71,7 @@ func newLife(ctx context.Context, v Variant, addr, name string, verbose bool) (*
 	l := &life{Variant: v, addr: addr, group: name, topic: name, client: cl, admin: kadm.NewClient(cl), ledger: newLedger(), ends: map[int32]int64{}}
 	l.r = report.New(&l.out, "groups")
 	l.r.Verbose = verbose
-	resp, err := l.admin.CreateTopic(ctx, 6, 1, nil, l.topic)
+	resp, err := l.admin.CreateTopic(ctx, 6, -1, nil, l.topic)
 	if err = errors.Join(err, resp.Err); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ final class GroupTools {
         String out = groups("--describe", "--group", group);
         Tools.says(out, "Consumer group '" + group + "' has no active members");
         Tools.says(out, "(?m)^" + group + "\\s+" + topic + "\\s+1\\s+" + RECORDS + "\\s+" + RECORDS + "\\s+0\\s+-\\s+-\\s+-");
-        Tools.says(groups("--describe", "--group", group, "--state"), "(?m)^" + group + "\\s+127.0.0.1:\\d+ *\\(1\\)\\s.*Empty\\s+0");
+        Tools.says(groups("--describe", "--group", group, "--state"), "(?m)^" + group + "\\s+127.0.0.1:\\d+ *\\(\\d\\)\\s.*Empty\\s+0");
         Tools.says(groups("--describe", "--all-groups", "--offsets"), topic);
         Tools.says(groups("--describe", "--group", group, "--offsets", "--verbose"), topic);
     }

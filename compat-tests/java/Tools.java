@@ -190,11 +190,12 @@ final class Tools {
 
     private void topics() throws Exception {
         String t = prefix + "topic";
+        int replicas = Integer.parseInt(System.getenv().getOrDefault("DMQ_TEST_REPLICAS", "1"));
         says(good("", TOPIC, "--bootstrap-server", bootstrap, "--create", "--topic", t, "--partitions", "3", "--config", "retention.ms=5000000"), "Created topic " + t);
         says(good("", TOPIC, "--bootstrap-server", bootstrap, "--list"), "(?m)^" + t + "$");
         String described = good("", TOPIC, "--bootstrap-server", bootstrap, "--describe", "--topic", t);
-        says(described, "PartitionCount: 3\\s+ReplicationFactor: 1\\s+Configs: .*retention.ms=5000000");
-        says(described, "Partition: 2\\s+Leader: 1\\s+Replicas: 1\\s+Isr: 1");
+        says(described, "PartitionCount: 3\\s+ReplicationFactor: " + replicas + "\\s+Configs: .*retention.ms=5000000");
+        says(described, "Partition: 2\\s+Leader: \\d\\s+Replicas: \\d(,\\d){" + (replicas - 1) + "}\\s+Isr: \\d(,\\d){" + (replicas - 1) + "}");
         good("", TOPIC, "--bootstrap-server", bootstrap, "--alter", "--topic", t, "--partitions", "5");
         says(good("", TOPIC, "--bootstrap-server", bootstrap, "--describe", "--topic", t), "PartitionCount: 5");
         says(good("", TOPIC, "--bootstrap-server", bootstrap, "--describe"), t);
@@ -315,9 +316,9 @@ final class Tools {
 
     private void quorum() throws Exception {
         String status = good("", "org.apache.kafka.tools.MetadataQuorumCommand", "--bootstrap-server", bootstrap, "describe", "--status");
-        says(status, "LeaderId:\\s+1\\b");
+        says(status, "LeaderId:\\s+[123]\\b");
         says(status, "ClusterId:\\s+[\\w-]{22}");
-        says(good("", "org.apache.kafka.tools.MetadataQuorumCommand", "--bootstrap-server", bootstrap, "describe", "--replication"), "(?m)^1\\s.*Leader");
+        says(good("", "org.apache.kafka.tools.MetadataQuorumCommand", "--bootstrap-server", bootstrap, "describe", "--replication"), "(?m)^[123]\\s.*Leader");
     }
 
     private void features() throws Exception {

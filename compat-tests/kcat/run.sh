@@ -23,7 +23,7 @@ consume() { k -C -q -e -p 0 "$@"; }
 
 command -v kcat >/dev/null || { echo "FAIL kcat: it is not installed"; echo "0 passed, 1 failed"; exit 1; }
 
-lists() { k -L -J | jq -e '.brokers | length == 1'; }
+lists() { k -L -J | jq -e ".brokers | length == ${DMQ_TEST_REPLICAS:-1}"; }
 creates() { produce -t "$run-auto" <<<hello && same hello "$(consume -t "$run-auto")"; }
 round() { # codec acks
   local t=$run-$1-$2

@@ -70,9 +70,12 @@ def usable(topic, partitions=1):
         c.close()
 
 
+REPLICAS = int(os.environ.get("DMQ_TEST_REPLICAS", "1"))
+
+
 def topic(name, configs=None, partitions=1):
     t = PREFIX + name
-    admin.create_topics([NewTopic(t, partitions, 1, topic_configs=configs or {})])
+    admin.create_topics([NewTopic(t, partitions, REPLICAS, topic_configs=configs or {})])
     usable(t, partitions)
     return t
 
@@ -212,7 +215,7 @@ def delete():
 
 def cluster():
     d = admin.describe_cluster()
-    same(len(d["brokers"]), 1, "brokers")
+    same(len(d["brokers"]), REPLICAS, "brokers")
     same(len(d["cluster_id"]), 22, "length of the cluster id")
 
 
@@ -220,7 +223,7 @@ def wrong():
     fails(errors.TopicAlreadyExistsError, admin.create_topics, [NewTopic(PREFIX + "create", 1, 1)])
     fails(errors.InvalidTopicError, admin.create_topics, [NewTopic("a/b", 1, 1)])
     fails(errors.InvalidConfigurationError, admin.create_topics, [NewTopic(PREFIX + "bad", 1, 1, topic_configs={"retention.ms": "soon"})])
-    fails(errors.InvalidReplicationFactorError, admin.create_topics, [NewTopic(PREFIX + "bad", 1, 3)])
+    fails(errors.InvalidReplicationFactorError, admin.create_topics, [NewTopic(PREFIX + "bad", 1, 9)])
     fails(errors.UnknownTopicOrPartitionError, admin.delete_topics, [PREFIX + "missing"])
     t = topic("small", {"max.message.bytes": "1000"})
     fails(errors.MessageSizeTooLargeError, produce, t, [{"value": b"x" * 5000}])

@@ -80,6 +80,7 @@ func runGroups(ctx context.Context, args []string) (code int, err error) {
 	kind := fs.String("broker", "dmq", "the broker to start: dmq or kafka")
 	only := fs.String("run", "", "run the variants whose name matches this expression")
 	parallel := fs.Int("parallel", 9, "variants at a time")
+	nodes := nodesFlag(fs)
 	short := fs.Bool("short", false, "one or two variants of each client")
 	verbose := fs.Bool("v", false, "print passed checks too")
 	if err := fs.Parse(args); err != nil {
@@ -101,13 +102,14 @@ func runGroups(ctx context.Context, args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	b, done, err := startBroker(ctx, *kind, groupProperties())
+	c, done, err := startNodes(ctx, *kind, *nodes, peer.ClusterOptions{Options: peer.Options{Properties: groupProperties()}})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	o := groups.Options{Addr: b.Addr, Parallel: *parallel, Out: os.Stdout, Verbose: *verbose, Restart: func() error { return errors.Join(b.Kill(), b.Restart(ctx)) }}
-	for _, v := range variants(root, h, self, b.Addr) {
+	addr := c.Nodes[0].Addr
+	o := groups.Options{Addr: addr, Parallel: *parallel, Out: os.Stdout, Verbose: *verbose, Restart: func() error { return c.RestartEach(ctx) }}
+	for _, v := range variants(root, h, self, addr) {
 		if match.MatchString(v.String()) && (v.Short || !*short) {
 			o.Variants = append(o.Variants, v)
 		}

@@ -32,6 +32,7 @@ var kgoTests = []string{
 func runKgo(ctx context.Context, args []string) (code int, err error) {
 	fs := flag.NewFlagSet("kgo", flag.ContinueOnError)
 	kind := fs.String("broker", "dmq", "the broker to start: dmq or kafka")
+	nodes := nodesFlag(fs)
 	records := fs.Int("records", 20000, "how many records the large tests move")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
@@ -40,7 +41,9 @@ func runKgo(ctx context.Context, args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	b, done, err := startBroker(ctx, *kind, map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "4"})
+	b, done, err := startNodes(ctx, *kind, *nodes, peer.ClusterOptions{Options: peer.Options{
+		Properties: map[string]string{"group.initial.rebalance.delay.ms": "0", "num.partitions": "4"},
+	}})
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +52,7 @@ func runKgo(ctx context.Context, args []string) (code int, err error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-timeout=9m", "-run=^("+strings.Join(kgoTests, "|")+")$", kgoPackage)
 	cmd.Dir = filepath.Join(root, "compat-tests")
-	cmd.Env = append(os.Environ(), "KGO_SEEDS="+b.Addr, "KGO_TEST_RF=1", "KGO_TEST_RECORDS="+strconv.Itoa(*records))
+	cmd.Env = append(os.Environ(), "KGO_SEEDS="+b.Bootstrap(), "KGO_TEST_RF="+strconv.Itoa(*nodes), "KGO_TEST_RECORDS="+strconv.Itoa(*records))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -82,6 +82,7 @@ func runSmoke(ctx context.Context, args []string) (code int, err error) {
 	kind := fs.String("broker", "dmq", "the broker to start: dmq or kafka")
 	addr := fs.String("bootstrap", "", "address of a broker that runs already, instead of starting one")
 	only := fs.String("run", "", "run the suites whose name matches this expression")
+	nodes := nodesFlag(fs)
 	parallel := fs.Int("parallel", 3, "suites at a time")
 	if err := fs.Parse(args); err != nil {
 		return 2, nil
@@ -103,15 +104,19 @@ func runSmoke(ctx context.Context, args []string) (code int, err error) {
 		return 0, err
 	}
 	dataDir := ""
-	var broker *peer.Broker
+	var cluster *peer.Cluster
 	if *addr == "" {
-		b, _, err := startBroker(ctx, *kind, groupProperties())
+		c, done, err := startNodes(ctx, *kind, *nodes, peer.ClusterOptions{Options: peer.Options{Properties: groupProperties()}})
 		if err != nil {
 			return 0, err
 		}
-		defer func() { err = errors.Join(err, b.Kill(), os.RemoveAll(b.Dir)) }()
-		broker, *addr, dataDir = b, b.Addr, b.DataDir
-		fmt.Printf("smoke: %s at %s, ready after %s\n", b.Kind, b.Addr, b.StartTook.Round(time.Millisecond))
+		defer func() { err = errors.Join(err, done()) }()
+		b := c.Nodes[0]
+		cluster, *addr, dataDir = c, b.Addr, b.DataDir
+		fmt.Printf("smoke: %d of %s, the first at %s, ready after %s\n", *nodes, b.Kind, b.Addr, b.StartTook.Round(time.Millisecond))
+	}
+	if err := os.Setenv("DMQ_TEST_REPLICAS", strconv.Itoa(*nodes)); err != nil {
+		return 0, err
 	}
 	var list []suite
 	for _, s := range suites(root, h, self, *addr, dataDir) {
@@ -120,8 +125,8 @@ func runSmoke(ctx context.Context, args []string) (code int, err error) {
 		}
 	}
 	total := runSuites(ctx, list, *parallel)
-	if broker != nil {
-		total.add(afterStop(ctx, root, h, broker))
+	if cluster != nil {
+		total.add(afterStop(ctx, root, h, cluster))
 	}
 	fmt.Printf("%d passed, %d failed\n", total.passed, total.failed)
 	if total.failed > 0 || total.passed == 0 {
@@ -164,13 +169,13 @@ func show(name string, o outcome) {
 	fmt.Printf("smoke: %-28s %3d passed, %d failed, %s\n", name, o.passed, o.failed, o.took.Round(100*time.Millisecond))
 }
 
-// afterStop stops the broker and has Kafka's own tool read every log and verify every index it left.
-func afterStop(ctx context.Context, root string, h peer.Home, b *peer.Broker) outcome {
-	if err := b.Stop(); err != nil {
+// afterStop stops the nodes and has Kafka's own tool read every log and verify every index that the first one left.
+func afterStop(ctx context.Context, root string, h peer.Home, c *peer.Cluster) outcome {
+	if err := c.Stop(); err != nil {
 		fmt.Printf("FAIL smoke: %v\n", err)
 		return outcome{failed: 1}
 	}
-	s := suite{"kafka-dump-log after the stop", java(root, h, "dump", filepath.Join(string(h), "tools"), b.DataDir)}
+	s := suite{"kafka-dump-log after the stop", java(root, h, "dump", filepath.Join(string(h), "tools"), c.Nodes[0].DataDir)}
 	o := runSuite(ctx, s)
 	show(s.name, o)
 	return o

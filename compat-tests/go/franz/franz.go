@@ -43,7 +43,7 @@ func (c *client) CreateTopic(ctx context.Context, topic string, partitions int, 
 	for k, v := range configs {
 		m[k] = &v
 	}
-	resp, err := c.admin.CreateTopic(ctx, int32(partitions), 1, m, topic)
+	resp, err := c.admin.CreateTopic(ctx, int32(partitions), int16(matrix.Replicas()), m, topic)
 	if err != nil {
 		return err
 	}

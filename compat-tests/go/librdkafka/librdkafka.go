@@ -45,7 +45,7 @@ func (c *client) Code(err error) int16 {
 }
 
 func (c *client) CreateTopic(ctx context.Context, topic string, partitions int, configs map[string]string) error {
-	res, err := c.admin.CreateTopics(ctx, []kafka.TopicSpecification{{Topic: topic, NumPartitions: max(partitions, 1), ReplicationFactor: 1, Config: configs}}, kafka.SetAdminOperationTimeout(10*time.Second))
+	res, err := c.admin.CreateTopics(ctx, []kafka.TopicSpecification{{Topic: topic, NumPartitions: max(partitions, 1), ReplicationFactor: matrix.Replicas(), Config: configs}}, kafka.SetAdminOperationTimeout(10*time.Second))
 	if err != nil {
 		return err
 	}

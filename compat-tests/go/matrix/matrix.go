@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +37,15 @@ type ProduceOptions struct {
 	Acks       int    // 0, 1, -1
 	Idempotent bool
 	MaxBytes   int // largest message the client lets through
+}
+
+// Replicas is how many replicas topics have: $DMQ_TEST_REPLICAS, or 1.
+func Replicas() int {
+	n, err := strconv.Atoi(os.Getenv("DMQ_TEST_REPLICAS"))
+	if err != nil {
+		return 1
+	}
+	return n
 }
 
 // Client is one client library.

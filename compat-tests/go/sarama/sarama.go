@@ -63,7 +63,7 @@ func (c *client) CreateTopic(_ context.Context, topic string, partitions int, co
 	for k, v := range configs {
 		m[k] = &v
 	}
-	if err := c.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: int32(partitions), ReplicationFactor: 1, ConfigEntries: m}, false); err != nil {
+	if err := c.admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: int32(partitions), ReplicationFactor: int16(matrix.Replicas()), ConfigEntries: m}, false); err != nil {
 		return err
 	}
 	return c.client.RefreshMetadata(topic)

@@ -46,7 +46,7 @@ func (c *client) Code(err error) int16 {
 }
 
 func (c *client) CreateTopic(ctx context.Context, topic string, partitions int, configs map[string]string) error {
-	t := kafka.TopicConfig{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1}
+	t := kafka.TopicConfig{Topic: topic, NumPartitions: partitions, ReplicationFactor: matrix.Replicas()}
 	for k, v := range configs {
 		t.ConfigEntries = append(t.ConfigEntries, kafka.ConfigEntry{ConfigName: k, ConfigValue: v})
 	}

@@ -82,7 +82,8 @@ impl Suite {
     }
 
     fn create(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<(), RDKafkaErrorCode> {
-        let mut t = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let replicas = std::env::var("DMQ_TEST_REPLICAS").map_or(1, |n| n.parse().expect("DMQ_TEST_REPLICAS is a number"));
+        let mut t = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
         for (k, v) in configs {
             t = t.set(k, v);
         }

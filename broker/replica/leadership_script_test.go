@@ -96,7 +96,7 @@ func (s *leaderScript) run(words []string) (note string) {
 	}
 	num := func(name string) int64 { n, _ := strconv.ParseInt(arg(name), 10, 64); return n }
 	ids := func(name string) (out []protocol.NodeID) {
-		for _, w := range strings.Split(arg(name), ",") {
+		for w := range strings.SplitSeq(arg(name), ",") {
 			n, _ := strconv.Atoi(w)
 			out = append(out, protocol.NodeID(n))
 		}

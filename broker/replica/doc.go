@@ -20,5 +20,5 @@
 //  4. A request that names a leader epoch is served in that epoch or refused.
 //  5. Each wait is answered exactly once.
 //
-// Lock order: Manager.mu → Partition.mu → the log's own.
+// Lock order: Manager.mu → Partition.mu → Partition.leadMu → alterer.mu, and the log's own.
 package replica

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/distributedmq/dmq/broker/fetcher"
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/broker/metrics"
 	"github.com/distributedmq/dmq/broker/replica"
@@ -155,6 +156,9 @@ func (n *node) listenerStats() map[string]listener.Stats {
 func (n *node) brokerSources(s *metrics.Sources) {
 	replicas := n.replicas.Load()
 	s.Replicas = func() metrics.ReplicaStats { return replicaStats(replicas.Stats()) }
+	if f := n.fetcher; f != nil {
+		s.Fetchers = func() metrics.FetcherStats { return fetcherStats(f.Stats()) }
+	}
 	s.Partitions = func(each func(metrics.PartitionStats)) {
 		replicas.Each(func(p replica.LeaderStats) { each(n.partitionStats(p)) })
 	}
@@ -166,6 +170,12 @@ func (n *node) brokerSources(s *metrics.Sources) {
 			out = append(out, metrics.Disk{Dir: d.Path, Total: d.Total, Free: d.Free, Full: d.Full, Offline: d.Offline})
 		}
 		return out
+	}
+}
+
+func fetcherStats(s fetcher.Stats) metrics.FetcherStats {
+	return metrics.FetcherStats{
+		MaxLag: s.MaxLag, FailedPartitions: s.FailedPartitions, Fetches: s.Fetches, FailedFetches: s.FailedFetches, Bytes: s.Bytes,
 	}
 }
 

@@ -16,6 +16,7 @@ type Sources struct {
 	Build      Build
 	Ready      func() bool
 	Replicas   func() ReplicaStats
+	Fetchers   func() FetcherStats
 	Partitions func(each func(PartitionStats)) // those this broker leads
 	Cluster    func() ClusterStats
 	Quorum     func() QuorumStats
@@ -39,6 +40,13 @@ type Build struct{ Version, Revision, GoVersion string }
 type ReplicaStats struct {
 	Leaders, Partitions, UnderReplicated, UnderMinISR, AtMinISR, Offline int
 	DelayedProduces, DelayedFetches                                      int
+}
+
+// FetcherStats are Kafka's ReplicaFetcherManager gauges, and what has been fetched since the start.
+type FetcherStats struct {
+	MaxLag                        int64
+	FailedPartitions              int
+	Fetches, FailedFetches, Bytes int64
 }
 
 // PartitionStats describes one partition of which this broker is the leader. What its log knows is left out until the log
@@ -124,6 +132,9 @@ func (c *Collector) partitions(out emitter) (truncated bool) {
 		stats.collect(out)
 		truncated = stats.Leaders > MaxRows
 	}
+	if c.s.Fetchers != nil {
+		c.s.Fetchers().collect(out)
+	}
 	if c.s.Level != LevelPartition {
 		return false
 	}
@@ -190,6 +201,15 @@ func (s ReplicaStats) collect(out emitter) {
 	const purgatory = "kafka_server_delayedoperationpurgatory_purgatorysize"
 	out.gauge(purgatory, "Requests that wait.", float64(s.DelayedProduces), "delayedOperation", "Produce")
 	out.gauge(purgatory, "Requests that wait.", float64(s.DelayedFetches), "delayedOperation", "Fetch")
+}
+
+func (s FetcherStats) collect(out emitter) {
+	const prefix = "kafka_server_replicafetchermanager_"
+	out.gauge(prefix+"maxlag", "Offsets that the followed partition furthest behind is behind its leader.", float64(s.MaxLag), "clientId", "Replica")
+	out.gauge(prefix+"failedpartitionscount", "Followed partitions that are left alone: their log is damaged, or has parted from its leader's.", float64(s.FailedPartitions), "clientId", "Replica")
+	out.counter("dmq_replica_fetches_total", "Fetches that leaders have answered.", float64(s.Fetches))
+	out.counter("dmq_replica_fetch_failures_total", "Fetches that came to nothing.", float64(s.FailedFetches))
+	out.counter("dmq_replica_fetched_bytes_total", "Bytes of records appended to followed partitions.", float64(s.Bytes))
 }
 
 func (p PartitionStats) collect(out emitter) {

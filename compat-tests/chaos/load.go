@@ -321,8 +321,10 @@ func (l *load) askEnds(ctx context.Context, admin *kadm.Client) {
 	ends, _ := admin.ListEndOffsets(ctx, loadTopics...) // of those who answered
 	ends.Each(func(o kadm.ListedOffset) {
 		if o.Err == nil {
-			l.h.Add(history.Op{Kind: history.End, Proc: procWatcher, Start: began, Outcome: history.OK, LeaderEpoch: o.LeaderEpoch, Offset: o.Offset,
-				Partition: history.Partition{Topic: o.Topic, Partition: o.Partition}})
+			l.h.Add(history.Op{
+				Kind: history.End, Proc: procWatcher, Start: began, Outcome: history.OK, LeaderEpoch: o.LeaderEpoch, Offset: o.Offset,
+				Partition: history.Partition{Topic: o.Topic, Partition: o.Partition},
+			})
 		}
 	})
 }

@@ -20,7 +20,6 @@ type nemesis struct {
 	now      func() time.Duration
 	oneByOne bool
 	done     map[Fault]int
-	skipped  map[Fault]string // why one cannot be done here
 
 	moving sync.WaitGroup // reassignments, which go on while other faults come
 	mu     sync.Mutex     // guards moved and out

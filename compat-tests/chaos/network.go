@@ -78,12 +78,11 @@ func CanIsolate(ctx context.Context) error {
 	return n.close()
 }
 
-func run(ctx context.Context, name string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+func run(ctx context.Context, name string, args ...string) error {
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return nil
 }
 
 // newNamespaces makes the namespaces. Names and addresses come from the process id, so that runs do not meet.
@@ -107,7 +106,7 @@ func newNamespaces(ctx context.Context, nodes int) (*namespaces, error) {
 		)
 	}
 	for _, c := range commands {
-		if _, err := run(ctx, "ip", c...); err != nil {
+		if err := run(ctx, "ip", c...); err != nil {
 			return nil, errors.Join(err, n.close())
 		}
 	}
@@ -219,13 +218,11 @@ func (n *namespaces) close() error {
 			n.delayed[i].close()
 		}
 		if _, err := os.Stat("/run/netns/" + n.space(i)); err == nil {
-			_, err := run(ctx, "ip", "netns", "del", n.space(i))
-			errs = append(errs, err)
+			errs = append(errs, run(ctx, "ip", "netns", "del", n.space(i)))
 		}
 	}
 	if _, err := os.Stat("/sys/class/net/" + n.prefix); err == nil {
-		_, err := run(ctx, "ip", "link", "del", n.prefix)
-		errs = append(errs, err)
+		errs = append(errs, run(ctx, "ip", "link", "del", n.prefix))
 	}
 	return errors.Join(errs...)
 }

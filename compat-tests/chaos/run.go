@@ -184,7 +184,6 @@ func (x *execution) keep() error {
 			return nil
 		}
 		err := n.kill()
-		_, cerr := run(context.Background(), "cp", "-a", n.data, filepath.Join(n.dir, "data"))
-		return errors.Join(err, cerr)
+		return errors.Join(err, run(context.Background(), "cp", "-a", n.data, filepath.Join(n.dir, "data")))
 	})
 }

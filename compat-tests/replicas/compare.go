@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/distributedmq/dmq/log/checkpoint"
 	"github.com/distributedmq/dmq/log/vfs"
@@ -29,11 +30,8 @@ func (r *Result) Err() error {
 	if len(r.Mismatches) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("replicas differ in %d of %d partitions", len(r.Mismatches), r.Partitions)
-	for _, m := range r.Mismatches[:min(5, len(r.Mismatches))] {
-		text += "\n  " + m
-	}
-	return fmt.Errorf("%s", text)
+	return fmt.Errorf("replicas differ in %d of %d partitions\n  %s", len(r.Mismatches), r.Partitions,
+		strings.Join(r.Mismatches[:min(5, len(r.Mismatches))], "\n  "))
 }
 
 // Compare compares partitions. Dirs are the log directories of the nodes.

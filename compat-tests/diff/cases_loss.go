@@ -190,11 +190,11 @@ func VoterCases() []Case {
 		at("one voter", 1, 2)
 		directories := map[int32][16]byte{}
 		p := s.quorum()
-		for _, list := range [][]kmsg.DescribeQuorumResponseTopicPartitionReplicaState{p.CurrentVoters, p.Observers} {
-			for _, r := range list {
-				directories[r.ReplicaID] = r.ReplicaDirectoryID
-				s.Note(fmt.Sprintf("node %d has a directory", r.ReplicaID), r.ReplicaDirectoryID != [16]byte{})
-			}
+		for _, r := range slices.Concat(p.CurrentVoters, p.Observers) {
+			directories[r.ReplicaID] = r.ReplicaDirectoryID
+		}
+		for _, n := range s.target.Nodes {
+			s.Note(fmt.Sprintf("node %d has a directory", n.ID), directories[n.ID] != [16]byte{})
 		}
 		listener := func(id int32) []kmsg.AddRaftVoterRequestListener {
 			host, port := "127.0.0.1", uint16(1)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -59,6 +60,9 @@ func (n *node) unfenced() error {
 	r := n.quorum.Image().Brokers[n.props.NodeID]
 	switch {
 	case r == nil || r.Fenced:
+		if leader, _, ok := n.quorum.Leader(); ok {
+			return fmt.Errorf("%w; the controller is node %d", errFenced, leader)
+		}
 		return errFenced
 	case !n.life.connected.Load():
 		return errBeat
@@ -183,6 +187,7 @@ func replicaStats(s replica.Stats) metrics.ReplicaStats {
 	return metrics.ReplicaStats{
 		Leaders: s.Leaders, Partitions: s.Partitions, UnderReplicated: s.UnderReplicated, UnderMinISR: s.UnderMinISR,
 		AtMinISR: s.AtMinISR, Offline: s.OfflineReplicas, DelayedProduces: s.DelayedProduces, DelayedFetches: s.DelayedFetches,
+		ISRShrinks: s.ISRShrinks, ISRExpands: s.ISRExpands, FailedISRUpdates: s.FailedISRUpdates,
 	}
 }
 
@@ -206,7 +211,17 @@ func (n *node) clusterStats() metrics.ClusterStats {
 		s.Partitions += len(t.Partitions)
 		s.TopicPartitions[t.Name] = len(t.Partitions)
 		for i := range t.Partitions {
-			switch p := &t.Partitions[i]; p.Leader {
+			p := &t.Partitions[i]
+			if len(p.ISR) < len(p.Replicas)-len(p.Adding) {
+				s.UnderReplicated++
+			}
+			if len(p.ELR) > 0 {
+				s.WithELR++
+			}
+			if len(p.Adding)+len(p.Removing) > 0 {
+				s.Reassigning++
+			}
+			switch p.Leader {
 			case image.NoLeader:
 				s.OfflinePartitions++
 			case p.Replicas[0]:
@@ -231,8 +246,14 @@ func (n *node) clusterStats() metrics.ClusterStats {
 
 func (n *node) quorumStats() metrics.QuorumStats {
 	s := n.quorum.Status()
-	return metrics.QuorumStats{
+	out := metrics.QuorumStats{
 		Leader: int64(s.Leader), Term: s.Term, CommitIndex: s.CommitIndex, LastIndex: s.LastIndex, Applied: n.quorum.Image().Version,
-		Voter: slices.Contains(s.Voters, n.props.NodeID), IsLeader: s.Leader == n.props.NodeID,
+		Voter: slices.Contains(s.Voters, n.props.NodeID), IsLeader: s.Leader == n.props.NodeID, Lag: make(map[int]int64),
 	}
+	for _, m := range s.Members {
+		if out.IsLeader && m.ID != n.props.NodeID && m.LastIndex >= 0 {
+			out.Lag[int(m.ID)] = max(0, s.LastIndex-m.LastIndex)
+		}
+	}
+	return out
 }

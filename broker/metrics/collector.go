@@ -40,6 +40,7 @@ type Build struct{ Version, Revision, GoVersion string }
 type ReplicaStats struct {
 	Leaders, Partitions, UnderReplicated, UnderMinISR, AtMinISR, Offline int
 	DelayedProduces, DelayedFetches                                      int
+	ISRShrinks, ISRExpands, FailedISRUpdates                             int64
 }
 
 // FetcherStats are Kafka's ReplicaFetcherManager gauges, and what has been fetched since the start.
@@ -66,6 +67,7 @@ type ClusterStats struct {
 	Active                                           bool
 	Topics, Partitions, OfflinePartitions            int
 	ActiveBrokers, FencedBrokers, PreferredImbalance int
+	UnderReplicated, WithELR, Reassigning            int
 	TopicPartitions                                  map[string]int
 	Brokers                                          map[int]string // the address of each unfenced broker
 }
@@ -75,6 +77,7 @@ type QuorumStats struct {
 	Leader, Term, CommitIndex, LastIndex int64
 	Applied                              int64
 	Voter, IsLeader                      bool
+	Lag                                  map[int]int64 // on the leader, of each other member
 }
 
 // Disk is one log directory.
@@ -196,6 +199,9 @@ func (s ReplicaStats) collect(out emitter) {
 	out.gauge(prefix+"partitioncount", "Partitions this broker hosts.", float64(s.Partitions))
 	out.gauge(prefix+"underreplicatedpartitions", "Led partitions with fewer in-sync replicas than replicas.", float64(s.UnderReplicated))
 	out.gauge(prefix+"underminisrpartitioncount", "Led partitions with fewer in-sync replicas than min.insync.replicas.", float64(s.UnderMinISR))
+	out.counter(prefix+"isrshrinks_total", "In-sync replicas taken out.", float64(s.ISRShrinks))
+	out.counter(prefix+"isrexpands_total", "In-sync replicas taken in.", float64(s.ISRExpands))
+	out.counter(prefix+"failedisrupdates_total", "Changes of in-sync replicas that the controller refused.", float64(s.FailedISRUpdates))
 	out.gauge(prefix+"atminisrpartitioncount", "Led partitions with exactly min.insync.replicas in sync.", float64(s.AtMinISR))
 	out.gauge(prefix+"offlinereplicacount", "Replicas in an offline log directory.", float64(s.Offline))
 	const purgatory = "kafka_server_delayedoperationpurgatory_purgatorysize"
@@ -241,6 +247,9 @@ func (s ClusterStats) collect(out emitter, level Level) {
 	out.gauge(prefix+"activebrokercount", "Unfenced brokers.", float64(s.ActiveBrokers))
 	out.gauge(prefix+"fencedbrokercount", "Fenced brokers.", float64(s.FencedBrokers))
 	out.gauge(prefix+"preferredreplicaimbalancecount", "Partitions whose leader is not the first replica.", float64(s.PreferredImbalance))
+	out.gauge("dmq_controller_under_replicated_partitions", "Partitions of the cluster with fewer in-sync replicas than replicas.", float64(s.UnderReplicated))
+	out.gauge("dmq_controller_elr_partitions", "Partitions that have eligible leaders outside of the in-sync replicas.", float64(s.WithELR))
+	out.gauge("dmq_controller_reassigning_partitions", "Partitions that are being moved.", float64(s.Reassigning))
 	out.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected that may lack acknowledged records; none ever is.", 0)
 	if !s.Active {
 		return
@@ -267,6 +276,9 @@ func (s QuorumStats) collect(out emitter) {
 	for _, state := range []string{"leader", "follower", "observer"} {
 		is := state == "leader" && s.IsLeader || state == "follower" && s.Voter && !s.IsLeader || state == "observer" && !s.Voter
 		out.gauge(prefix+"current_state", "1 for the state this node is in.", truth(is), "state", state)
+	}
+	for id, lag := range s.Lag {
+		out.gauge("dmq_quorum_member_lag", "Records of the metadata log that a member is behind; the leader tells.", float64(lag), "member", strconv.Itoa(id))
 	}
 }
 

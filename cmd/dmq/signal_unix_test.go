@@ -234,10 +234,11 @@ func testApp(w *strings.Builder) *app {
 	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }, size: func(any) (int, int) { return 0, 0 }}
 }
 
-// TestDev_Cluster: three nodes, one of which is killed and missed, and all of which stop by one signal.
+// TestDev_Cluster: four nodes, one of which is drained and used again, one killed and missed, and all of which stop by one
+// signal.
 func TestDev_Cluster(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	cmd, lines := dmqProcess(t, "dev", "--nodes", "3")
+	cmd, lines := dmqProcess(t, "dev", "--nodes", "4")
 	text := awaitLine(t, lines, "Ctrl-C stops all nodes")
 	go func() {
 		for range lines { // keep the pipe empty
@@ -261,14 +262,30 @@ func TestDev_Cluster(t *testing.T) {
 	}
 	dmq(codeOK, "cluster", "health", "--wait")
 	dmq(codeOK, "topic", "create", "orders", "-p", "3", "-r", "3")
-	if list := dmq(codeOK, "broker", "list"); strings.Count(list, " up ") != 3 || !strings.Contains(list, " c ") {
+	if list := dmq(codeOK, "broker", "list"); strings.Count(list, " up ") != 4 || !strings.Contains(list, " c ") {
 		t.Errorf("brokers:\n%s", list)
 	}
+	dmq(codeOK, "broker", "drain", "4")
+	if held := dmq(codeOK, "partition", "list", "--broker", "4", "-o", "name"); held != "" {
+		t.Errorf("a drained broker holds\n%s", held)
+	}
+	if list := dmq(codeOK, "broker", "list"); !strings.Contains(list, "up, cordoned") {
+		t.Errorf("brokers:\n%s", list)
+	}
+	dmq(codeOK, "broker", "resume", "4")
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	dmq(codeOK, "partition", "reassign", "plan", "--save", plan)
+	dmq(codeOK, "partition", "reassign", "apply", plan, "--throttle", "100MiB")
+	if held := dmq(codeOK, "partition", "list", "--broker", "4", "-o", "name"); held == "" {
+		t.Error("a broker that was resumed got no share")
+	}
+	dmq(codeOK, "partition", "reassign", "status", plan)
+	dmq(codeOK, "cluster", "health", "--wait")
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		if list := dmq(codeOK, "partition", "list", "--under-replicated", "-o", "name"); strings.Count(list, "orders:") == 3 {
+		if list := dmq(codeOK, "partition", "list", "--under-replicated", "-o", "name"); list != "" {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -70,8 +70,9 @@ func newAddVoter(a *app) *cobra.Command {
 		Use: "add-voter NODE [--directory-id ID] [--endpoint NAME://HOST:PORT]...", Short: "Let a node vote in the quorum",
 		Long: `Let a node with the role controller vote. It has to run as an observer already, started with the quorum's address in
 controller.quorum.bootstrap.servers, and is added once it has caught up. Its directory id and endpoints are those that the
-quorum knows of it, unless they are given: the directory id is the one in meta.properties of its metadata directory.`,
-		Example: "  dmq cluster quorum add-voter 4\n  dmq cluster quorum add-voter 4 --directory-id 6yo-Cw_qTT-wQF3t5zRdLg --endpoint CONTROLLER://10.0.0.4:9093",
+quorum knows of it, unless they are given: the directory id is the one in meta.properties of its metadata directory. Of an
+observer the quorum mostly does not know the endpoint.`,
+		Example: "  dmq cluster quorum add-voter 4 --endpoint CONTROLLER://10.0.0.4:9093\n  dmq cluster quorum add-voter 4 --directory-id 6yo-Cw_qTT-wQF3t5zRdLg --endpoint CONTROLLER://10.0.0.4:9093",
 		Args:    args(1, 1, "the id of a node"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, given []string) error {
 			id, err := nodeID(given[0])

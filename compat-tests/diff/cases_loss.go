@@ -184,7 +184,7 @@ func VoterCases() []Case {
 		at := func(step string, voters, observers int) {
 			s.Eventually(step, quorumRequest(2), func(r kmsg.Response) bool {
 				p := r.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0]
-				return len(p.CurrentVoters) == voters && len(p.Observers) == observers
+				return len(p.CurrentVoters) == voters && len(p.Observers) == observers && caughtUp(p)
 			})
 		}
 		at("one voter", 1, 2)

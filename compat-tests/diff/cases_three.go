@@ -327,10 +327,10 @@ func quorumCases() []Case {
 	out := each("DescribeQuorum", 0, 2, func(s *Session, v int16) {
 		for _, n := range s.target.Nodes {
 			s.OnNode(n.ID)
-			s.Send(fmt.Sprintf("at node %d", n.ID), quorumRequest(v))
+			s.Quorum(fmt.Sprintf("at node %d", n.ID), v)
 		}
 		s.OnActive()
-		s.Send("at the active controller", quorumRequest(v))
+		s.Quorum("at the active controller", v)
 		s.OnInactive()
 		s.Send("at an inactive controller", quorumRequest(v))
 	})
@@ -413,8 +413,8 @@ func threeCoordinatorCases() []Case {
 				if err != nil {
 					return false, err
 				}
-				code := resp.(*kmsg.HeartbeatResponse).ErrorCode // a coordinator that was not told yet says that it is none
-				return code != coordinatorLoading && code != coordinatorNone && (code != notCoordinator || !named[n.ID]), nil
+				code := resp.(*kmsg.HeartbeatResponse).ErrorCode // one that was not told yet says that it is none, one that loads that all is well
+				return code != noError && code != coordinatorNone && (code != notCoordinator || !named[n.ID]), nil
 			}))
 			s.kept[step] = resp
 		}

@@ -80,6 +80,21 @@ func (s *Session) quorum() (p kmsg.DescribeQuorumResponseTopicPartition) {
 	return p
 }
 
+// caughtUp tells whether every member of the quorum was seen to be up to date, which those that have just joined were not yet.
+func caughtUp(p kmsg.DescribeQuorumResponseTopicPartition) bool {
+	return !slices.ContainsFunc(slices.Concat(p.CurrentVoters, p.Observers), func(r kmsg.DescribeQuorumResponseTopicPartitionReplicaState) bool {
+		return r.LogEndOffset <= 0 || r.LastCaughtUpTimestamp <= 0
+	})
+}
+
+// Quorum waits until every member of the quorum is up to date, and records it.
+func (s *Session) Quorum(step string, v int16) {
+	s.Eventually(step, quorumRequest(v), func(r kmsg.Response) bool {
+		t := r.(*kmsg.DescribeQuorumResponse).Topics
+		return len(t) == 1 && len(t[0].Partitions) == 1 && (v == 0 || caughtUp(t[0].Partitions[0]))
+	})
+}
+
 func (s *Session) quorumLeader() int32 { return s.quorum().LeaderID }
 
 // Assigned creates a topic whose replicas are given, the first of each partition its leader, and waits until every node knows it and all replicas are in sync.

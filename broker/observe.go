@@ -202,11 +202,16 @@ func (n *node) partitionStats(p replica.LeaderStats) metrics.PartitionStats {
 
 // clusterStats counts the cluster on the active controller; the others say that they are not.
 func (n *node) clusterStats() metrics.ClusterStats {
+	var s metrics.ClusterStats
+	if n.control != nil {
+		s.UncleanElections = n.control.UncleanElections()
+	}
 	if !n.quorum.IsLeader() {
-		return metrics.ClusterStats{}
+		return s
 	}
 	img := n.quorum.Image()
-	s := metrics.ClusterStats{Active: true, Topics: img.Topics.Len(), TopicPartitions: make(map[string]int, img.Topics.Len()), Brokers: make(map[int]string)}
+	s.Active, s.Topics = true, img.Topics.Len()
+	s.TopicPartitions, s.Brokers = make(map[string]int, img.Topics.Len()), make(map[int]string)
 	for _, t := range img.Topics.All() {
 		s.Partitions += len(t.Partitions)
 		s.TopicPartitions[t.Name] = len(t.Partitions)

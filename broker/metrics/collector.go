@@ -68,6 +68,7 @@ type ClusterStats struct {
 	Topics, Partitions, OfflinePartitions            int
 	ActiveBrokers, FencedBrokers, PreferredImbalance int
 	UnderReplicated, WithELR, Reassigning            int
+	UncleanElections                                 int64 // since the process began; also on the others
 	TopicPartitions                                  map[string]int
 	Brokers                                          map[int]string // the address of each unfenced broker
 }
@@ -250,7 +251,7 @@ func (s ClusterStats) collect(out emitter, level Level) {
 	out.gauge("dmq_controller_under_replicated_partitions", "Partitions of the cluster with fewer in-sync replicas than replicas.", float64(s.UnderReplicated))
 	out.gauge("dmq_controller_elr_partitions", "Partitions that have eligible leaders outside of the in-sync replicas.", float64(s.WithELR))
 	out.gauge("dmq_controller_reassigning_partitions", "Partitions that are being moved.", float64(s.Reassigning))
-	out.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected that may lack acknowledged records; none ever is.", 0)
+	out.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected that may lack acknowledged records, by this controller since its process began.", float64(s.UncleanElections))
 	if !s.Active {
 		return
 	}

@@ -79,6 +79,7 @@ type Controller struct {
 	probes   probes
 	requests chan *request
 	active   atomic.Bool   // it decides: this node leads and has caught up
+	unclean  atomic.Int64  // unclean elections it has committed
 	stopped  chan struct{} // closed when Run has returned
 }
 

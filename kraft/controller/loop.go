@@ -310,11 +310,15 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 	return again
 }
 
-// reportLoss logs unclean elections: the new leaders may miss records that were acknowledged.
+// UncleanElections counts the unclean elections that this controller has committed since it was made.
+func (c *Controller) UncleanElections() int64 { return c.unclean.Load() }
+
+// reportLoss logs and counts unclean elections: the new leaders may miss records that were acknowledged.
 func (c *Controller) reportLoss(records []metadata.Record, img *image.Image) {
 	for _, r := range records {
 		p, ok := r.(*metadata.PartitionChangeRecord)
 		if ok && p.Leader != nil && p.LeaderRecoveryState != nil && *p.LeaderRecoveryState == recovering {
+			c.unclean.Add(1)
 			c.logger.Warn("unclean leader election: records that were acknowledged may be lost", slog.String("event", "partition.unclean"),
 				slog.String("topic", img.TopicNames.Get(p.TopicID)), slog.Int("partition", int(p.Partition)), slog.Int("leader", int(*p.Leader)))
 		}

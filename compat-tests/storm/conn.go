@@ -43,7 +43,8 @@ func (c *conn) try(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 	if err := c.c.SetDeadline(time.Now().Add(heldTimeout)); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.c.SetDeadline(time.Unix(1, 0)) })
+	nc := c.c // the connection may have been cut when the function runs
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	c.correlation++
 	if _, err := c.c.Write(c.frame(req)); err != nil {

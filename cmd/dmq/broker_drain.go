@@ -164,6 +164,9 @@ func (d *drain) cordon(ctx context.Context) error {
 	if err := d.alterConfigs(ctx, req); err != nil {
 		return err
 	}
+	if err := d.awaitCordoned(ctx, d.id, true); err != nil {
+		return err
+	}
 	d.a.say("Broker %d is cordoned: it gets no new replicas\n", d.id)
 	return nil
 }
@@ -218,8 +221,30 @@ func (d *drain) rank(p *partitionState, id int32) int {
 	return 1
 }
 
-// emptyInterval is how often a broker is asked whether it has deleted everything.
-const emptyInterval = 200 * time.Millisecond
+// awaitCordoned waits until a broker has taken over that it is cordoned, or no longer is: a plan made before would not know.
+func (w *mover) awaitCordoned(ctx context.Context, id int32, cordoned bool) error {
+	bounded, cancel := w.bounded(ctx)
+	defer cancel()
+	for {
+		dirs, err := w.adm.DescribeBrokerLogDirs(bounded, id, nil)
+		if err == nil && newBrokerDisks(dirs).Cordoned == cordoned {
+			return nil
+		}
+		select {
+		case <-time.After(cordonInterval):
+		case <-bounded.Done():
+			return &failure{
+				code: codePartly, what: fmt.Sprintf("%s of broker %d is changed, but the broker has not taken it over", cordonKey, id),
+				next: fmt.Sprintf("See how it is: dmq broker describe %d", id),
+			}
+		}
+	}
+}
+
+const (
+	cordonInterval = 10 * time.Millisecond  // between two questions whether a broker knows that it is cordoned
+	emptyInterval  = 200 * time.Millisecond // and whether it has deleted everything
+)
 
 // empty waits until the broker has deleted what has moved, as long as --timeout says, and says what comes next.
 func (d *drain) empty(ctx context.Context, up bool) error {
@@ -278,6 +303,9 @@ func (w *mover) resume(ctx context.Context, id int32) error {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	addConfigs(req, kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(id)), map[string]*string{cordonKey: nil})
 	if err := w.alterConfigs(ctx, req); err != nil {
+		return err
+	}
+	if err := w.awaitCordoned(ctx, id, false); err != nil {
 		return err
 	}
 	err = w.a.print(result{

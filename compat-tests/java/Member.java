@@ -29,6 +29,7 @@ final class Member implements ConsumerRebalanceListener {
     private final String topic;
     private final KafkaConsumer<byte[], String> consumer;
     private final TreeSet<Integer> held = new TreeSet<>();
+    private final Map<TopicPartition, OffsetAndMetadata> due = new HashMap<>(); // read and not committed yet
     private volatile boolean leaving;
 
     private Member(String bootstrap, String[] f) {
@@ -107,16 +108,17 @@ final class Member implements ConsumerRebalanceListener {
 
     private void poll() {
         ConsumerRecords<byte[], String> records = consumer.poll(Duration.ofMillis(200));
-        if (records.isEmpty()) {
-            return;
-        }
-        Map<TopicPartition, OffsetAndMetadata> next = new HashMap<>();
         for (ConsumerRecord<byte[], String> r : records) {
             say("record %s %d %d %s", name, r.partition(), r.offset(), r.value());
-            next.put(new TopicPartition(r.topic(), r.partition()), new OffsetAndMetadata(r.offset() + 1));
+            due.put(new TopicPartition(r.topic(), r.partition()), new OffsetAndMetadata(r.offset() + 1));
         }
-        consumer.commitSync(next);
-        next.forEach((tp, o) -> say("committed %s %d %d", name, tp.partition(), o.offset()));
+        if (due.isEmpty()) {
+            return;
+        }
+        // A commit that fails, in a rebalance for example, is made again: nothing else would, while the partition stays here.
+        consumer.commitSync(due);
+        due.forEach((tp, o) -> say("committed %s %d %d", name, tp.partition(), o.offset()));
+        due.clear();
     }
 
     private void tell() {
@@ -131,6 +133,7 @@ final class Member implements ConsumerRebalanceListener {
 
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+        partitions.forEach(due::remove); // they are somebody else's to commit
         partitions.forEach(tp -> held.remove(tp.partition()));
         tell();
     }

@@ -129,3 +129,17 @@ func TestExpectations_AreInTheDocument(t *testing.T) {
 		t.Error("docs/compatibility.md does not show expected.txt as it is: run `go run ./cmd/compat differences`")
 	}
 }
+
+func TestLooksRandom(t *testing.T) {
+	for id, want := range map[string]bool{
+		"pkJghtTKSgKcXQvIgHSBBg": true,
+		"3XwgIFQoSDqBgyv3v9lqSQ": true,
+		"UnknownServerException": false,
+		"abcdefghijklmnopqrstug": false,
+		"a-word-of-22-letters--": false,
+	} {
+		if got := looksRandom(id); got != want {
+			t.Errorf("%s: got %v, want %v", id, got, want)
+		}
+	}
+}

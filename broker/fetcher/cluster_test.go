@@ -299,6 +299,11 @@ func (c *cluster) Request(_ context.Context, req kmsg.Request) (kmsg.Response, e
 	}
 }
 
+// lostLocked says whether a replica lies in a directory that its broker does not have.
+func (c *cluster) lostLocked(p *image.Partition, at int) bool {
+	return at < len(p.Directories) && !p.Directories[at].IsZero() && !slices.Contains(c.image.Brokers[p.Replicas[at]].LogDirs, p.Directories[at])
+}
+
 // assignLocked notes where replicas lie. One in a directory that its broker does not have is in sync no more, and does not lead.
 func (c *cluster) assignLocked(req *kmsg.AssignReplicasToDirsRequest) {
 	id := protocol.NodeID(req.BrokerID)
@@ -313,8 +318,14 @@ func (c *cluster) assignLocked(req *kmsg.AssignReplicasToDirsRequest) {
 				p := &topic.Partitions[q.Partition]
 				r := &metadata.PartitionChangeRecord{TopicID: t.TopicID, Partition: q.Partition, Directories: make([]protocol.TopicID, len(p.Replicas))}
 				copy(r.Directories, p.Directories)
-				r.Directories[slices.Index(p.Replicas, id)] = d.ID
-				if b := c.image.Brokers[id]; !slices.Contains(b.LogDirs, d.ID) {
+				at := slices.Index(p.Replicas, id)
+				lost := c.lostLocked(p, at)
+				r.Directories[at] = d.ID
+				if b := c.image.Brokers[id]; slices.Contains(b.LogDirs, d.ID) {
+					if lost {
+						r.Leader = &p.Leader // the copy begins in another leader epoch
+					}
+				} else {
 					r.ISR = slices.DeleteFunc(slices.Clone(p.ISR), func(x protocol.NodeID) bool { return x == id })
 					if p.Leader == id {
 						r.Leader = &r.ISR[0]
@@ -356,7 +367,7 @@ func (c *cluster) alterLocked(id protocol.TopicID, leader protocol.NodeID, q *km
 	var isr []protocol.NodeID
 	for _, member := range q.NewEpochISR {
 		b := c.image.Brokers[protocol.NodeID(member.BrokerID)]
-		if b == nil || b.Fenced || b.Epoch != protocol.BrokerEpoch(member.BrokerEpoch) {
+		if b == nil || b.Fenced || b.Epoch != protocol.BrokerEpoch(member.BrokerEpoch) || !slices.Contains(p.ISR, b.ID) && c.lostLocked(p, slices.Index(p.Replicas, b.ID)) {
 			out.ErrorCode = int16(errcode.KindIneligibleReplica)
 			return out
 		}

@@ -266,6 +266,28 @@ func TestFetcher_ReplacesADamagedReplica(t *testing.T) {
 		c := newCluster(t, 1, 2, 3)
 		replaced(t, c, damage(t, c, false))
 	})
+	t.Run("found by a reader of the leader's log", func(t *testing.T) {
+		c := newCluster(t, 1, 2, 3)
+		n := damage(t, c, true)
+		c.elect(2, 1, 2, 3)
+		c.wait("the reader is told", func() bool {
+			res := n.replicas.Read(nil, replica.ReadOptions{ReplicaID: -1, MinBytes: 1, MaxBytes: 1 << 20}, []replica.ReadPartition{{
+				TopicIDPartition: protocol.TopicIDPartition{Topic: topic}, FetchOffset: 3, MaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1,
+			}})[0]
+			if res.Records != nil {
+				defer res.Records.Close()
+				b := make([]byte, res.Records.Size())
+				if _, err := res.Records.ReadAt(b, 0); err == nil {
+					t.Fatal("a damaged batch was served")
+				}
+			}
+			return res.Err != nil
+		})
+		replaced(t, c, n)
+		if c.partition().Leader == 2 {
+			t.Error("the damaged replica still leads")
+		}
+	})
 	t.Run("but not the last one", func(t *testing.T) {
 		c := newCluster(t, 1, 2, 3)
 		c.create("other", protocol.TopicID{0: 9, 15: 1}, 1, 1)

@@ -212,7 +212,6 @@ func (m *Manager) alterRequest(asked []alteration) *kmsg.AlterPartitionRequest {
 
 // decided takes over a decision and says whether to ask again.
 func (m *Manager) decided(p *Partition, q *proposal, d decision) (again bool) {
-	was := p.role.Load().isr
 	again, moved := p.decided(m, q, d)
 	m.moved(p, moved, false)
 	switch {
@@ -220,7 +219,7 @@ func (m *Manager) decided(p *Partition, q *proposal, d decision) (again bool) {
 	case d.kind != errcode.KindNone:
 		m.failedAlters.Add(1)
 		m.logger.Info("the controller refused a change of in-sync replicas", p.attrs(slog.String("event", "isr.refused"),
-			slog.Any("isr", was), slog.Any("proposed", q.members()), slog.String("code", errcode.Name(int16(d.kind))))...)
+			slog.Any("isr", q.from), slog.Any("proposed", q.members()), slog.String("code", errcode.Name(int16(d.kind))))...)
 	default:
 		event := "isr.shrink"
 		if q.expands {
@@ -229,7 +228,7 @@ func (m *Manager) decided(p *Partition, q *proposal, d decision) (again bool) {
 		} else {
 			m.shrinks.Add(1)
 		}
-		m.logger.Info("in-sync replicas changed", p.attrs(slog.String("event", event), slog.Any("from", was), slog.Any("to", d.isr))...)
+		m.logger.Info("in-sync replicas changed", p.attrs(slog.String("event", event), slog.Any("from", q.from), slog.Any("to", d.isr))...)
 	}
 	return again
 }

@@ -51,6 +51,10 @@ func (e *BelowHighWatermarkError) ErrorKind() errcode.Kind { return errcode.Kind
 var errLegacyLog error = errcode.New(errcode.KindKafkaStorageError,
 	"the log has records and no leader epochs: it was written by Apache Kafka before 0.11 and cannot be compared with its leader's")
 
+// errReplaced ends the following of a damaged log, so that nothing is fetched that would count for the copy that replaces it.
+// When that is there the controller begins another leader epoch, in which it is followed.
+var errReplaced error = errcode.New(errcode.KindFencedLeaderEpoch, "the log is damaged, and replaced by a copy that begins in the next leader epoch")
+
 // Follow opens the log of a partition that this broker follows in a leader epoch.
 func (m *Manager) Follow(tp protocol.TopicIDPartition, leaderEpoch protocol.LeaderEpoch) (*Follower, error) {
 	p, err := m.find(tp.TopicPartition(), tp.ID)
@@ -85,6 +89,9 @@ func (f *Follower) do(fn func() error) error {
 	}
 	if err := f.p.offline.Load(); err != nil {
 		return *err
+	}
+	if f.p.damaged.Load() != nil || f.p.local.Load().log != f.log {
+		return errReplaced
 	}
 	if err := fn(); err != nil {
 		return f.p.explain(err)
@@ -133,7 +140,7 @@ func beginsInside(batches []byte, offset int64) (base int64, inside bool) {
 // start offset as far as the log has got.
 func (f *Follower) Advance(ctx context.Context, highWatermark, logStartOffset int64) error {
 	if err := f.log.WaitSynced(ctx, f.log.LogEndOffset()); err != nil {
-		return f.p.explain(err)
+		return f.do(func() error { return err })
 	}
 	moved := false
 	err := f.do(func() error {

@@ -176,6 +176,7 @@ func (ld *leadership) lowWatermark(own int64, alive func(id protocol.NodeID) boo
 type proposal struct {
 	leaderEpoch    protocol.LeaderEpoch
 	partitionEpoch int32 // of the state that it changes
+	from           []protocol.NodeID
 	isr            []inSync
 	expands        bool
 }
@@ -218,7 +219,7 @@ func (ld *leadership) shrink(self protocol.BrokerEpoch, logEnd int64, now time.T
 }
 
 func (ld *leadership) propose(r *role, members []protocol.NodeID, self protocol.BrokerEpoch, expands bool) *proposal {
-	p := &proposal{leaderEpoch: r.leaderEpoch, partitionEpoch: r.partitionEpoch, expands: expands}
+	p := &proposal{leaderEpoch: r.leaderEpoch, partitionEpoch: r.partitionEpoch, from: r.isr, expands: expands}
 	for _, id := range members {
 		m := inSync{id: id, brokerEpoch: -1}
 		if id == r.leader {

@@ -18,7 +18,11 @@ import (
 //	2 the controller is told that the replica lies in a lost directory, as Kafka calls one that failed: it leaves the in-sync and
 //	  the eligible leader replicas, and another one leads
 //	3 when the metadata say so, and there is a leader, the folder is set aside, never deleted, and the replica begins empty
-//	4 the controller is told the directory of the new folder, and the replica is an ordinary follower again
+//	4 the controller is told the directory of the new folder, and begins another leader epoch, in which the replica is an
+//	  ordinary follower again
+//
+// Between 1 and 4 it is not followed, and must not join: what the leader has noted of the damaged log is not true of the empty one
+// (I5). So the controller refuses an in-sync replica in a lost directory, and the next leader epoch forgets what was noted.
 //
 // Where nobody else is in sync nothing of this happens: all but the damaged batch may still be served, and it is for people
 // to decide what is lost.

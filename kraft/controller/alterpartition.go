@@ -123,11 +123,16 @@ func (q *isrProposal) check(v *view, p *image.Partition) error {
 	}
 	for i, id := range q.members {
 		b := v.img.Brokers[id]
-		if b == nil || !b.Active() || q.epochs[i] != -1 && q.epochs[i] != int64(b.Epoch) {
+		if b == nil || !b.Active() || q.epochs[i] != -1 && q.epochs[i] != int64(b.Epoch) || joinsLost(v, p, id) {
 			return fault(errcode.KindIneligibleReplica)
 		}
 	}
 	return nil
+}
+
+// joinsLost reports whether a replica would join whose directory is gone: what it has fetched is not there any more.
+func joinsLost(v *view, p *image.Partition, id protocol.NodeID) bool {
+	return !slices.Contains(p.ISR, id) && !v.dirOnline(p, id)
 }
 
 // wellFormed reports whether the ISR has members, each once, and all of them are replicas.

@@ -147,6 +147,7 @@ func (d *decider) moveReplica(v *view, t *image.Topic, p *image.Partition, id pr
 	}
 	x.setDirectory(id, dir)
 	online := v.img.Brokers[id].LogDirs
+	x.renewed = !v.dirOnline(p, id) && hasDir(online, dir)
 	x.canLead = func(n protocol.NodeID) bool {
 		if n == id {
 			return v.active(n) && hasDir(online, dir)

@@ -64,7 +64,9 @@ type transition struct {
 	// defaultDir is the directory that a new replica on a broker is known to go to; zero: not known.
 	defaultDir func(protocol.NodeID) protocol.TopicID
 
-	lossy bool // set by record: the new leader may miss committed records
+	// renewed says that a replica begins anew, empty: what its leader has noted of it is not true any more.
+	renewed bool
+	lossy   bool // set by record: the new leader may miss committed records
 }
 
 const noNode protocol.NodeID = -1
@@ -262,7 +264,8 @@ func (x *transition) rememberLeader() {
 	n.LastKnownELR = append(only(last, n.Replicas), without(n.LastKnownELR, last)...)
 }
 
-// diff makes the record. A leader epoch also ends when a replica is taken away, so that nobody goes on with it.
+// diff makes the record. A leader epoch also ends when a replica is taken away, so that nobody goes on with it, and when one
+// begins anew: the next leader epoch knows nothing of its followers, and fences what the replica fetched before.
 func (x *transition) diff() *metadata.PartitionChangeRecord {
 	p, n := x.prev, &x.next
 	r := &metadata.PartitionChangeRecord{}
@@ -283,7 +286,7 @@ func (x *transition) diff() *metadata.PartitionChangeRecord {
 		r.Directories = append([]protocol.TopicID{}, n.Directories...)
 		changed = true
 	}
-	if n.Leader != p.Leader || !containsAll(n.Replicas, p.Replicas) {
+	if n.Leader != p.Leader || !containsAll(n.Replicas, p.Replicas) || x.renewed && n.Leader != image.NoLeader {
 		r.Leader = &n.Leader
 		changed = true
 	}

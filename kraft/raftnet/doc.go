@@ -31,5 +31,6 @@
 //
 // Invariants:
 //  1. A preamble costs at most two kilobytes and preambleTimeout, whatever is sent.
-//  2. No byte of raft is read from a node of another cluster, or from one that the handler refuses.
+//  2. Of at most peersMost nodes it is remembered how they introduced themselves.
+//  3. No byte of raft is read from a node of another cluster, or from one that the handler refuses.
 package raftnet

@@ -124,7 +124,7 @@ func appendText(b []byte, s string) []byte {
 	return append(append(b, byte(len(s))), s...)
 }
 
-// readHello reads the frame of a hello. A wrong version is errVersion, so that it can be answered.
+// readHello reads the frame of a hello. Another version is a *versionError, so that it can be answered.
 func readHello(r io.Reader) (Hello, error) {
 	body, err := readFrame(r)
 	if err != nil {

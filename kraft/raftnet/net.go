@@ -17,11 +17,12 @@ import (
 const (
 	preambleTimeout = 5 * time.Second
 	goodbye         = 'g'
+	peersMost       = 1000 // that are remembered: a stranger may introduce itself by as many node ids as it likes
 )
 
 // Options configures a Net. Dial and Logger are required.
 type Options struct {
-	Self   Identity // ClusterID and Address may come later: SetClusterID, SetAddress
+	Self   Identity // ClusterID may come later: SetClusterID
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Logger *slog.Logger
 }
@@ -36,7 +37,8 @@ type Handler interface {
 	StreamEnded(peer Identity)
 }
 
-// SessionFunc notes a broker's session. ended is called once when it is over; the reply refuses it instead.
+// SessionFunc notes a broker's session. ended is called once it is over, unless it is this node that stops; the reply refuses it
+// instead.
 type SessionFunc func(peer Identity) (ended func(announced bool), refused *Reply)
 
 // Net is a node's end of the quorum's conversations.
@@ -113,6 +115,12 @@ func (n *Net) Peer(id protocol.NodeID) (Identity, bool) {
 func (n *Net) met(p Identity) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if _, known := n.peers[p.NodeID]; !known && len(n.peers) == peersMost {
+		for id := range n.peers { // any of them: those that take part introduce themselves again
+			delete(n.peers, id)
+			break
+		}
+	}
 	n.peers[p.NodeID] = p
 }
 

@@ -61,7 +61,7 @@ func (h *host) session(raftnet.Identity) (func(bool), *raftnet.Reply) {
 func dialling(t *testing.T, to *host, id protocol.NodeID, cluster string) *raftnet.Net {
 	t.Helper()
 	n := raftnet.New(raftnet.Options{
-		Self: raftnet.Identity{NodeID: id, DirectoryID: protocol.TopicID{byte(id)}, Incarnation: protocol.TopicID{byte(id), 1}, ClusterID: cluster, Address: "h:2"},
+		Self: raftnet.Identity{NodeID: id, DirectoryID: protocol.TopicID{byte(id)}, Incarnation: protocol.TopicID{byte(id), 2}, ClusterID: cluster, Address: "h:2"},
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			client, server := net.Pipe()
 			to.wg.Go(func() { to.Serve(context.Background(), server) })
@@ -109,7 +109,8 @@ func TestDial_Statuses(t *testing.T) {
 		"raft of a cluster not known":    {ready, 2, "", raftnet.KindRaft, raftnet.StatusOK},
 		"raft of another directory":      {refusing, 2, "c", raftnet.KindRaft, raftnet.StatusDirectory},
 		"join of another directory":      {refusing, 2, "c", raftnet.KindJoin, raftnet.StatusNotLeader},
-		"the same node id":               {ready, 1, "c", raftnet.KindProbe, raftnet.StatusOK},
+		"the same node id":               {ready, 1, "c", raftnet.KindRaft, raftnet.StatusRefused},
+		"probe of the same node id":      {ready, 1, "c", raftnet.KindProbe, raftnet.StatusOK},
 		"session before it is ready":     {ready, 2, "c", raftnet.KindSession, raftnet.StatusNotReady},
 		"a kind of a later version":      {ready, 2, "c", 99, raftnet.StatusVersion},
 		"a later kind, not ready either": {newHost(t, 1, "c"), 2, "c", 99, raftnet.StatusVersion},

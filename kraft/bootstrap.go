@@ -42,7 +42,7 @@ func (q *Quorum) form(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case q.o.Bootstrap:
+	case q.o.Bootstrap, q.isOwnSeed(ctx):
 		return bootstrap(q.o.Store, []hraft.Server{{ID: raftID(q.o.NodeID), Address: q.selfAddress(), Suffrage: hraft.Voter}})
 	case q.listed():
 		if by, ok := q.begun(ctx); ok {
@@ -51,8 +51,6 @@ func (q *Quorum) form(ctx context.Context) error {
 			return nil
 		}
 		return bootstrap(q.o.Store, servers(q.o.Voters))
-	case q.isOwnSeed(ctx):
-		return bootstrap(q.o.Store, []hraft.Server{{ID: raftID(q.o.NodeID), Address: q.selfAddress(), Suffrage: hraft.Voter}})
 	}
 	return nil
 }
@@ -64,13 +62,8 @@ func (q *Quorum) isOwnSeed(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookAround)
 	defer cancel()
-	self := q.o.Network.Self()
-	nc, reply, err := q.o.Network.Dial(ctx, raftnet.KindProbe, q.o.Seeds[0], q.o.NodeID)
-	if err != nil {
-		return false
-	}
-	nc.Close()
-	return reply.Incarnation == self.Incarnation
+	reply, err := q.o.Network.Ask(ctx, raftnet.KindProbe, q.o.Seeds[0], q.o.NodeID)
+	return err == nil && reply.Incarnation == q.o.Network.Self().Incarnation
 }
 
 // ErrFormatted says that a store holds a configuration already.
@@ -137,10 +130,7 @@ func (q *Quorum) begun(ctx context.Context) (raftnet.Identity, bool) {
 		go func() { // ends with ctx
 			var who raftnet.Identity
 			if v.ID != q.o.NodeID {
-				nc, reply, err := q.o.Network.Dial(ctx, raftnet.KindProbe, v.Address, v.ID)
-				if err == nil {
-					nc.Close()
-				}
+				reply, _ := q.o.Network.Ask(ctx, raftnet.KindProbe, v.Address, v.ID) // one that refuses says who it is, too
 				who = reply.Identity
 			}
 			found <- who

@@ -80,10 +80,6 @@ func (q *Quorum) takesPart(ctx context.Context, id protocol.NodeID) bool {
 	_, address := raftnet.SplitServerAddress(s.Address)
 	ctx, cancel := context.WithTimeout(ctx, gatherDial)
 	defer cancel()
-	nc, _, err := q.o.Network.Dial(ctx, raftnet.KindRaft, address, id)
-	if err != nil {
-		return false
-	}
-	nc.Close()
-	return true
+	_, err := q.o.Network.Ask(ctx, raftnet.KindRaft, address, id)
+	return err == nil
 }

@@ -117,12 +117,8 @@ func (q *Quorum) Probe(ctx context.Context, id protocol.NodeID) (raftnet.Identit
 	if q.o.Network == nil || address == "" {
 		return raftnet.Identity{}, errUnknownMember
 	}
-	nc, reply, err := q.o.Network.Dial(ctx, raftnet.KindProbe, address, noNode)
-	if err != nil {
-		return raftnet.Identity{}, err
-	}
-	nc.Close()
-	return reply.Identity, nil
+	reply, err := q.o.Network.Ask(ctx, raftnet.KindProbe, address, noNode)
+	return reply.Identity, err
 }
 
 var errUnknownMember = errors.New("the address of this node is not known")

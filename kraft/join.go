@@ -314,11 +314,10 @@ func (j *joiner) needed(now time.Time) bool {
 func (j *joiner) askOne(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	nc, reply, err := j.q.o.Network.Dial(ctx, raftnet.KindJoin, address, noNode)
+	reply, err := j.q.o.Network.Ask(ctx, raftnet.KindJoin, address, noNode)
 	if err != nil {
 		return err
 	}
-	nc.Close()
 	j.q.logger.Info("taken into the quorum", slog.String("event", "quorum.join"), slog.Int("leader", int(reply.NodeID)), slog.String("address", address))
 	return nil
 }

@@ -92,11 +92,10 @@ func (q *Quorum) recognise(ctx context.Context, key VoterKey, address string) er
 	if q.o.Network == nil {
 		return errcode.New(errcode.KindRequestTimedOut, "New voter %s is not ready to receive requests", key)
 	}
-	nc, reply, err := q.o.Network.Dial(ctx, raftnet.KindProbe, address, key.ID)
+	reply, err := q.o.Network.Ask(ctx, raftnet.KindProbe, address, key.ID)
 	if err != nil {
 		return &errcode.Error{Kind: errcode.KindRequestTimedOut, Msg: fmt.Sprintf("New voter %s is not ready to receive requests: %v", key, err), Err: err}
 	}
-	nc.Close()
 	if reply.DirectoryID != key.DirectoryID {
 		return errcode.New(errcode.KindInvalidRequest, "The node at %s is %s, not %s", address, VoterKey{reply.NodeID, reply.DirectoryID}, key)
 	}

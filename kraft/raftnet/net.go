@@ -316,6 +316,15 @@ func (n *Net) Dial(ctx context.Context, kind Kind, address string, want protocol
 	return nc, reply, nil
 }
 
+// Ask opens a stream for the reply alone.
+func (n *Net) Ask(ctx context.Context, kind Kind, address string, want protocol.NodeID) (Reply, error) {
+	nc, reply, err := n.Dial(ctx, kind, address, want)
+	if err == nil {
+		nc.Close()
+	}
+	return reply, err
+}
+
 func (n *Net) greet(ctx context.Context, nc net.Conn, kind Kind) (Reply, error) {
 	deadline := time.Now().Add(preambleTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/distributedmq/dmq/kraft"
 	"github.com/distributedmq/dmq/kraft/controller"
-	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/raftnet"
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -18,8 +17,8 @@ import (
 // prober asks for the controller who is at a broker's address (controller.Prober).
 type prober struct{ quorum *kraft.Quorum }
 
-// Probe implements controller.Prober. A broker answers where it is a member of the quorum, not on the endpoints of clients.
-func (p prober) Probe(ctx context.Context, id protocol.NodeID, _ []image.Endpoint) (protocol.TopicID, error) {
+// Probe implements controller.Prober.
+func (p prober) Probe(ctx context.Context, id protocol.NodeID) (protocol.TopicID, error) {
 	who, err := p.quorum.Probe(ctx, id)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

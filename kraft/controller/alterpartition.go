@@ -114,7 +114,7 @@ func (q *isrProposal) check(v *view, p *image.Partition) error {
 		return fault(errcode.KindInvalidUpdateVersion)
 	case !q.wellFormed(p):
 		return fault(errcode.KindInvalidRequest)
-	case !slices.ContainsFunc(q.members, func(id protocol.NodeID) bool { return id == p.Leader }):
+	case !slices.Contains(q.members, p.Leader):
 		return fault(errcode.KindInvalidRequest)
 	case q.recoveryState != recovered && q.recoveryState != recovering:
 		return fault(errcode.KindInvalidRequest)

@@ -177,13 +177,12 @@ func (d *decider) heartbeat(v *view, req *kmsg.BrokerHeartbeatRequest) (decision
 	change := &metadata.BrokerRegistrationChangeRecord{ID: id, Epoch: b.Epoch}
 	switch {
 	case next == unfenced && b.Fenced:
-		change.Fenced = new(bool)
+		change.Fenced = new(false)
 		records = append([]metadata.Record{change}, d.with(v, id)...)
 	case (next == fenced || next == shutdownNow) && !b.Fenced:
 		records = d.fence(v, b)
 	case next == controlledShutdown && !b.InControlledShutdown:
-		yes := true
-		change.InControlledShutdown = &yes
+		change.InControlledShutdown = new(true)
 		records = append([]metadata.Record{change}, d.without(v, id)...)
 	}
 	records = append(records, d.dirsOffline(v, b, req.OfflineLogDirs, len(records) > 0)...)
@@ -271,8 +270,7 @@ func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean boo
 
 // fence makes the records that fence a broker.
 func (d *decider) fence(v *view, b *image.Broker) []metadata.Record {
-	yes := true
-	return append(d.without(v, b.ID), &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: &yes})
+	return append(d.without(v, b.ID), &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, Fenced: new(true)})
 }
 
 // fenceStale decides the end of a session. It returns no records when the broker was heard of after all.

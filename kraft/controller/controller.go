@@ -108,7 +108,7 @@ func New(o Options) *Controller {
 		decider: &decider{
 			nodeID: o.NodeID, incarnation: o.IncarnationID, schema: o.Schema, settings: o.Settings, features: o.Features,
 			sessions: sessions, newID: func() (protocol.TopicID, error) { return protocol.NewTopicID(o.Rand) },
-			directory: o.directory,
+			directory: o.Quorum.Directory,
 		},
 		probes:   probes{prober: o.Prober},
 		requests: make(chan *request, queueLength),
@@ -131,7 +131,8 @@ type answer struct {
 	err  error
 }
 
-// Handle is the one door for requests of the controller: those of decider.decision, and DescribeQuorum. What it reads of req must not change until it returns.
+// Handle is the one door for requests of the controller: those of handleQuorum and of decider.decision. What it reads of req must
+// not change until it returns.
 func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if resp, ok := c.handleQuorum(ctx, req); ok {
 		return resp, nil

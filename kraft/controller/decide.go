@@ -21,7 +21,7 @@ type decider struct {
 	features    map[string]image.FeatureRange
 	sessions    *sessions
 	newID       func() (protocol.TopicID, error)
-	directory   func(controller protocol.NodeID) protocol.TopicID // of its metadata log
+	directory   func(controller protocol.NodeID) protocol.TopicID // of its metadata log, as far as the quorum knows
 }
 
 // decision is the outcome of a request: the records to commit, if any, and the answer once they are.

@@ -31,6 +31,7 @@ func NewScript(o Options, clusterID string) *Script {
 		s.ids++
 		return protocol.TopicID{15: 100 + s.ids}, nil
 	}
+	s.decider.directory = func(protocol.NodeID) protocol.TopicID { return protocol.TopicID{} }
 	records := append([]metadata.Record{&metadata.ClusterRecord{ClusterID: clusterID}}, c.activation(image.Empty())...)
 	if err := s.Apply(records); err != nil {
 		panic(err)

@@ -13,10 +13,10 @@ import (
 	"github.com/distributedmq/dmq/protocol"
 )
 
-// Prober asks the process at a broker's address who it is. ErrNobodyThere: the connection was refused, so the process is
+// Prober asks at the address where a broker is a member of the quorum which process is there. ErrNobodyThere: the connection was refused, so the process is
 // dead. Any other error: nothing is known.
 type Prober interface {
-	Probe(ctx context.Context, id protocol.NodeID, endpoints []image.Endpoint) (incarnation protocol.TopicID, err error)
+	Probe(ctx context.Context, id protocol.NodeID) (incarnation protocol.TopicID, err error)
 }
 
 // ErrNobodyThere says that nothing listens at a broker's address: its process is dead.
@@ -101,7 +101,7 @@ func (p *probes) ask(ctx context.Context, b *image.Broker) finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	incarnation, err := p.prober.Probe(ctx, b.ID, b.Endpoints)
+	incarnation, err := p.prober.Probe(ctx, b.ID)
 	switch {
 	case errors.Is(err, ErrNobodyThere), err == nil && incarnation != b.IncarnationID:
 		return gone

@@ -18,9 +18,11 @@ import (
 
 var errNoAnswer = errors.New("no answer")
 
-// processes is a Prober of processes that the test starts and kills.
+// processes is a Prober of processes that the test starts and kills, and tells of questions and of new metadata.
 type processes struct {
-	mu      sync.Mutex
+	news chan struct{} // holds one: a question was asked, or the metadata has changed
+
+	mu      sync.Mutex                           // guards the fields below
 	running map[protocol.NodeID]protocol.TopicID // missing: refused
 	silent  map[protocol.NodeID]int              // questions that get no answer
 	asked   map[protocol.NodeID]int
@@ -28,15 +30,17 @@ type processes struct {
 
 func newProcesses() *processes {
 	return &processes{
+		news:    make(chan struct{}, 1),
 		running: make(map[protocol.NodeID]protocol.TopicID), silent: make(map[protocol.NodeID]int), asked: make(map[protocol.NodeID]int),
 	}
 }
 
-func (p *processes) Probe(_ context.Context, id protocol.NodeID, endpoints []image.Endpoint) (protocol.TopicID, error) {
+func (p *processes) Probe(_ context.Context, id protocol.NodeID) (protocol.TopicID, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked[id]++
-	if p.silent[id] > 0 || len(endpoints) == 0 {
+	p.tell()
+	if p.silent[id] > 0 {
 		p.silent[id]--
 		return protocol.TopicID{}, errNoAnswer
 	}
@@ -66,25 +70,44 @@ func (p *processes) questions(id protocol.NodeID) int {
 	return p.asked[id]
 }
 
-// until waits for a condition.
-func until(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: it did not come to be", what)
-		}
-		time.Sleep(time.Millisecond)
+func (p *processes) tell() {
+	select {
+	case p.news <- struct{}{}:
+	default: // it is not read yet
 	}
 }
 
-// probed starts a controller whose sessions last for ever: only answers of probes can fence.
-func probed(t *testing.T, p *processes) *live {
+// Publish implements image.Publisher.
+func (p *processes) Publish(*image.Delta) { p.tell() }
+
+// until waits for a condition on the questions and the metadata.
+func (p *processes) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	l := startLive(t, raftstore.NewDisk(), func(o *controller.Options) {
+	deadline := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-p.news:
+		case <-deadline:
+			t.Fatalf("%s: it did not come to be", what)
+		}
+	}
+}
+
+// start starts a controller whose sessions last for ever: only answers of probes can fence.
+func (p *processes) start(t *testing.T, disk *raftstore.Disk) *live {
+	t.Helper()
+	l := startLive(t, disk, func(o *controller.Options) {
 		o.Prober = p
 		o.Settings.SessionTimeout = time.Hour
 	})
+	l.quorum.Subscribe(p)
+	return l
+}
+
+// probed starts a controller until the test ends.
+func probed(t *testing.T, p *processes) *live {
+	t.Helper()
+	l := p.start(t, raftstore.NewDisk())
 	t.Cleanup(func() { check(t, l.stop()) })
 	return l
 }
@@ -98,7 +121,7 @@ func TestSession_LostWithTheProcess(t *testing.T) {
 	ended := l.SessionOpened(2, protocol.TopicID{15: 1})
 	p.kill(2, 3) // the kernel still accepts for a moment
 	ended(false)
-	until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
+	p.until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
 	if n := p.questions(2); n != 4 {
 		t.Errorf("asked %d times", n)
 	}
@@ -115,7 +138,7 @@ func TestSession_LostWhileTheProcessLives(t *testing.T) {
 	p.set(2, 1, 0)
 	ended := l.SessionOpened(2, protocol.TopicID{15: 1})
 	ended(false)
-	until(t, "broker 2 asked", func() bool { return p.questions(2) > 0 })
+	p.until(t, "broker 2 asked", func() bool { return p.questions(2) > 0 })
 	l.create(t, "t") // a decision after whatever the answer led to
 	if l.fenced(2) {
 		t.Error("a live broker was fenced")
@@ -144,7 +167,7 @@ func TestSession_AnotherProcessAnswers(t *testing.T) {
 	l.register(t, 2, 1)
 	p.set(2, 2, 0)
 	l.SessionOpened(2, protocol.TopicID{15: 1})(false)
-	until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
+	p.until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
 }
 
 func TestRegister_OverAnIncarnation(t *testing.T) {
@@ -179,11 +202,7 @@ func TestRegister_OverAnIncarnation(t *testing.T) {
 func TestActivate_AsksAfterEveryBroker(t *testing.T) {
 	p := newProcesses()
 	disk := raftstore.NewDisk()
-	change := func(o *controller.Options) {
-		o.Prober = p
-		o.Settings.SessionTimeout = time.Hour
-	}
-	l := startLive(t, disk, change)
+	l := p.start(t, disk)
 	for id := int32(2); id <= 5; id++ {
 		p.set(protocol.NodeID(id), 1, 0)
 		l.register(t, id, 1)
@@ -192,10 +211,10 @@ func TestActivate_AsksAfterEveryBroker(t *testing.T) {
 
 	p.kill(3, 2)
 	p.set(4, 1, 1<<30) // never answers
-	l = startLive(t, disk, change)
+	l = p.start(t, disk)
 	defer func() { check(t, l.stop()) }()
-	until(t, "broker 3 fenced", func() bool { return l.fenced(3) })
-	until(t, "brokers asked", func() bool { return p.questions(2) > 0 && p.questions(4) > 1 && p.questions(5) > 0 })
+	p.until(t, "broker 3 fenced", func() bool { return l.fenced(3) })
+	p.until(t, "brokers asked", func() bool { return p.questions(2) > 0 && p.questions(4) > 1 && p.questions(5) > 0 })
 	for _, id := range []protocol.NodeID{2, 4, 5} {
 		if l.fenced(id) {
 			t.Errorf("broker %d is fenced", id)

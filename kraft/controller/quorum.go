@@ -23,7 +23,7 @@ const KRaftVersion = "kraft.version"
 func (c *Controller) handleQuorum(ctx context.Context, req kmsg.Request) (resp kmsg.Response, ok bool) {
 	switch r := req.(type) {
 	case *kmsg.DescribeQuorumRequest:
-		return c.describeQuorum(r, time.Now()), true
+		return c.describeQuorum(r), true
 	case *kmsg.AddRaftVoterRequest:
 		return c.addRaftVoter(ctx, r), true
 	case *kmsg.RemoveRaftVoterRequest:
@@ -39,7 +39,7 @@ func (c *Controller) handleQuorum(ctx context.Context, req kmsg.Request) (resp k
 }
 
 // describeQuorum answers DescribeQuorum.
-func (c *Controller) describeQuorum(req *kmsg.DescribeQuorumRequest, now time.Time) kmsg.Response {
+func (c *Controller) describeQuorum(req *kmsg.DescribeQuorumRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeQuorumResponse()
 	resp.Version = req.Version
 	resp.ErrorMessage = new("") // not null, as Kafka has it
@@ -60,7 +60,7 @@ func (c *Controller) describeQuorum(req *kmsg.DescribeQuorumRequest, now time.Ti
 		rt.Partitions = append(rt.Partitions, failedQuorum(0, errcode.KindNotLeaderForPartition))
 	} else {
 		s := c.o.Quorum.Status()
-		rt.Partitions = append(rt.Partitions, describePartition(s, now))
+		rt.Partitions = append(rt.Partitions, describePartition(s))
 		resp.Nodes = c.quorumNodes(s)
 	}
 	resp.Topics = append(resp.Topics, rt)
@@ -75,7 +75,7 @@ func failedQuorum(partition int32, kind errcode.Kind) kmsg.DescribeQuorumRespons
 }
 
 // describePartition describes the quorum as its leader sees it. Kafka's offsets are of the next record.
-func describePartition(s kraft.Status, now time.Time) kmsg.DescribeQuorumResponseTopicPartition {
+func describePartition(s kraft.Status) kmsg.DescribeQuorumResponseTopicPartition {
 	p := kmsg.NewDescribeQuorumResponseTopicPartition()
 	p.ErrorMessage = new("")
 	p.LeaderID = int32(s.Leader)
@@ -88,9 +88,6 @@ func describePartition(s kraft.Status, now time.Time) kmsg.DescribeQuorumRespons
 		r.LastFetchTimestamp, r.LastCaughtUpTimestamp = millis(m.Contact), millis(m.CaughtUp)
 		if m.LastIndex >= 0 {
 			r.LogEndOffset = m.LastIndex + 1
-		}
-		if m.ID == s.Leader {
-			r.LogEndOffset, r.LastFetchTimestamp, r.LastCaughtUpTimestamp = s.LastIndex+1, now.UnixMilli(), now.UnixMilli()
 		}
 		if m.Voter {
 			p.CurrentVoters = append(p.CurrentVoters, r)
@@ -343,14 +340,6 @@ func (c *Controller) handOver(ctx context.Context, req *kmsg.AlterPartitionAssig
 
 // controllerRegistrationLevel is the metadata.version from which on controllers register (3.7-IV0).
 const controllerRegistrationLevel = 15
-
-// directory is where a controller keeps its metadata log, as far as the quorum knows.
-func (o *Options) directory(id protocol.NodeID) protocol.TopicID {
-	if o.Quorum == nil { // decisions alone, in tests
-		return protocol.TopicID{}
-	}
-	return o.Quorum.Directory(id)
-}
 
 // registerController decides ControllerRegistration, by which a controller that does not lead says where it listens and what it
 // supports (KIP-919).

@@ -101,7 +101,7 @@ func (s *Script) commit(d decision, err error) (kmsg.Response, []metadata.Record
 func (s *Script) Expire() ([]metadata.Record, error) {
 	var all []metadata.Record
 	for {
-		id, at, ok := s.decider.sessions.next(s.view.img)
+		id, at, ok := s.decider.sessions.next(s.view.img, s.Now)
 		if !ok || s.Now.Before(at) {
 			return all, nil
 		}

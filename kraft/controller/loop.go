@@ -130,7 +130,7 @@ func (c *Controller) lead(ctx context.Context, changes <-chan struct{}, v *view,
 	for {
 		batch := again
 		if len(batch) == 0 {
-			id, at, ok := c.sessions.next(c.o.Quorum.Image())
+			id, at, ok := c.sessions.next(c.o.Quorum.Image(), time.Now())
 			if ok {
 				timer.Reset(time.Until(at))
 			} else {

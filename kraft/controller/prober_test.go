@@ -198,6 +198,23 @@ func TestRegister_OverAnIncarnation(t *testing.T) {
 	}
 }
 
+// The session of a process that is found dead is over, whatever becomes of the registration that had it asked after.
+func TestRegister_RefusedOverADeadOne(t *testing.T) {
+	p := newProcesses()
+	l := probed(t, p)
+	l.register(t, 2, 1)
+	l.register(t, 3, 1)
+	resp, err := l.Handle(context.Background(), registerRequest(args{"id": {"2"}, "incarnation": {"2"}, "dir": {"102"}, "cluster": {"another"}}))
+	check(t, err)
+	if got := resp.(*kmsg.BrokerRegistrationResponse).ErrorCode; got != int16(errcode.KindInconsistentClusterID) {
+		t.Errorf("with another cluster id: %s", errcode.Name(got))
+	}
+	p.until(t, "broker 2 fenced", func() bool { return l.fenced(2) })
+	if l.fenced(3) {
+		t.Error("broker 3 is fenced as well")
+	}
+}
+
 // A controller that has just been elected has no session connections. It asks after every broker and fences only the dead.
 func TestActivate_AsksAfterEveryBroker(t *testing.T) {
 	p := newProcesses()

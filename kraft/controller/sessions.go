@@ -173,8 +173,8 @@ func (s *sessions) lowestActive(img *image.Image) int64 {
 	return lowest
 }
 
-// next returns when the first session of an unfenced broker ends, and whose it is.
-func (s *sessions) next(img *image.Image) (id protocol.NodeID, at time.Time, ok bool) {
+// next returns when the first session of an unfenced broker ends, and whose it is. One that was ended (end) does so now.
+func (s *sessions) next(img *image.Image, now time.Time) (id protocol.NodeID, at time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for broker, b := range img.Brokers {
@@ -182,7 +182,11 @@ func (s *sessions) next(img *image.Image) (id protocol.NodeID, at time.Time, ok 
 		if b.Fenced || entry == nil {
 			continue
 		}
-		if end := entry.contact.Add(s.timeout); !ok || end.Before(at) || end.Equal(at) && broker < id {
+		end := entry.contact.Add(s.timeout)
+		if entry.contact.IsZero() {
+			end = now
+		}
+		if !ok || end.Before(at) || end.Equal(at) && broker < id {
 			id, at, ok = broker, end, true
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/distributedmq/dmq/broker/listener"
 	"github.com/distributedmq/dmq/kraft/image"
-	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
@@ -66,16 +65,14 @@ func alter(resources []image.Resource, check func(i int) (finished bool, err err
 //
 // Behaviour: a resource named twice fails on both entries; duplicate keys and null values are refused; a broker resource
 // must be empty or this broker's id, its keys dynamic ones, and the configuration it would give a sound one.
-func (h *Handler) serveIncrementalAlterConfigs(ctx context.Context, r *listener.Request, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
+func (h *Handler) serveIncrementalAlterConfigs(ctx context.Context, _ *listener.Request, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	img := h.images.Image()
 	resources := make([]image.Resource, len(req.Resources))
 	for i := range req.Resources {
 		resources[i] = image.Resource{Type: int8(req.Resources[i].ResourceType), Name: req.Resources[i].ResourceName}
 	}
 	results, err := alter(resources,
-		func(i int) (bool, error) {
-			return h.checkIncremental(img, r.Conn.Scope, &req.Resources[i], req.ValidateOnly)
-		},
+		func(i int) (bool, error) { return h.checkIncremental(img, &req.Resources[i], req.ValidateOnly) },
 		func(rest []int) (map[image.Resource]alterResult, error) {
 			forwarded := kmsg.NewPtrIncrementalAlterConfigsRequest()
 			forwarded.Version, forwarded.ValidateOnly = req.Version, req.ValidateOnly
@@ -88,9 +85,9 @@ func (h *Handler) serveIncrementalAlterConfigs(ctx context.Context, r *listener.
 		return errorResponse(req, err, "")
 	}
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
-	for i, result := range results {
+	for i, r := range results {
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
-		out.ErrorCode, out.ErrorMessage = result.code, result.message
+		out.ErrorCode, out.ErrorMessage = r.code, r.message
 		out.ResourceType, out.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -114,7 +111,7 @@ func (h *Handler) commitIncremental(ctx context.Context, req *kmsg.IncrementalAl
 }
 
 // checkIncremental checks one resource; finished means that nothing is left for the controller.
-func (h *Handler) checkIncremental(img *image.Image, scope protocol.Scope, in *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) (finished bool, err error) {
+func (h *Handler) checkIncremental(img *image.Image, in *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) (finished bool, err error) {
 	var names, nulls []string
 	for i := range in.Configs {
 		c := &in.Configs[i]
@@ -146,7 +143,7 @@ func (h *Handler) checkIncremental(img *image.Image, scope protocol.Scope, in *k
 			default: // the controller knows which keys are lists
 			}
 		}
-		return false, h.checkBrokerConfig(img, scope, in.ResourceName, next)
+		return false, h.checkBrokerConfig(img, in.ResourceName, next)
 	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
 		return false, nil
 	default:
@@ -165,10 +162,9 @@ func checkNames(names, nulls []string) error {
 	return nil
 }
 
-// checkBrokerConfig checks the complete new dynamic configuration of this broker, or of the cluster-wide default. On the
-// controller listener it is that of any broker, which has found it sound itself before it forwarded the request.
-func (h *Handler) checkBrokerConfig(img *image.Image, scope protocol.Scope, name string, configs map[string]string) error {
-	if name != "" && scope != protocol.ScopeController {
+// checkBrokerConfig checks the complete new dynamic configuration of this broker, or of the cluster-wide default.
+func (h *Handler) checkBrokerConfig(img *image.Image, name string, configs map[string]string) error {
+	if name != "" {
 		if err := h.checkOwnID(name, ""); err != nil {
 			return err
 		}
@@ -217,14 +213,14 @@ func (h *Handler) alterLoggers(in *kmsg.IncrementalAlterConfigsRequestResource, 
 // IncrementalAlterConfigs.
 //
 // AlterConfigs: v0-v2
-func (h *Handler) serveAlterConfigs(ctx context.Context, r *listener.Request, req *kmsg.AlterConfigsRequest) kmsg.Response {
+func (h *Handler) serveAlterConfigs(ctx context.Context, _ *listener.Request, req *kmsg.AlterConfigsRequest) kmsg.Response {
 	img := h.images.Image()
 	resources := make([]image.Resource, len(req.Resources))
 	for i := range req.Resources {
 		resources[i] = image.Resource{Type: int8(req.Resources[i].ResourceType), Name: req.Resources[i].ResourceName}
 	}
 	results, err := alter(resources,
-		func(i int) (bool, error) { return false, h.checkAlter(img, r.Conn.Scope, &req.Resources[i]) },
+		func(i int) (bool, error) { return false, h.checkAlter(img, &req.Resources[i]) },
 		func(rest []int) (map[image.Resource]alterResult, error) {
 			forwarded := kmsg.NewPtrAlterConfigsRequest()
 			forwarded.Version, forwarded.ValidateOnly = req.Version, req.ValidateOnly
@@ -237,9 +233,9 @@ func (h *Handler) serveAlterConfigs(ctx context.Context, r *listener.Request, re
 		return errorResponse(req, err, "")
 	}
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
-	for i, result := range results {
+	for i, r := range results {
 		out := kmsg.NewAlterConfigsResponseResource()
-		out.ErrorCode, out.ErrorMessage = result.code, result.message
+		out.ErrorCode, out.ErrorMessage = r.code, r.message
 		out.ResourceType, out.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
 		resp.Resources = append(resp.Resources, out)
 	}
@@ -262,7 +258,7 @@ func (h *Handler) commitAlter(ctx context.Context, req *kmsg.AlterConfigsRequest
 	return out, nil
 }
 
-func (h *Handler) checkAlter(img *image.Image, scope protocol.Scope, in *kmsg.AlterConfigsRequestResource) error {
+func (h *Handler) checkAlter(img *image.Image, in *kmsg.AlterConfigsRequestResource) error {
 	var names, nulls []string
 	next := make(map[string]string, len(in.Configs))
 	for i := range in.Configs {
@@ -279,7 +275,7 @@ func (h *Handler) checkAlter(img *image.Image, scope protocol.Scope, in *kmsg.Al
 	}
 	switch in.ResourceType {
 	case kmsg.ConfigResourceTypeBroker:
-		return h.checkBrokerConfig(img, scope, in.ResourceName, next)
+		return h.checkBrokerConfig(img, in.ResourceName, next)
 	case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
 		return nil
 	default:

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
+	"strconv"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -61,12 +63,30 @@ func (n *node) newBrokerLinks() *brokerLinks {
 	return &brokerLinks{
 		links: make(map[protocol.NodeID]*nodelink.Link),
 		dial: func(to protocol.NodeID) *nodelink.Link {
-			return nodelink.New(nodelink.Options{
-				Dial:     n.cfg.Dial,
-				Address:  func() (string, error) { return n.brokerAddress(to) },
-				ClientID: fmt.Sprintf("broker-%d", n.props.NodeID),
-				Logger:   n.logger,
-			})
+			return nodelink.New(n.linkOptions(to, fmt.Sprintf("broker-%d", n.props.NodeID)))
 		},
 	}
+}
+
+// linkOptions are those of a connection to another broker, wherever the metadata say that it listens for brokers.
+func (n *node) linkOptions(to protocol.NodeID, clientID string) nodelink.Options {
+	return nodelink.Options{
+		Dial:     n.cfg.Dial,
+		Address:  func() (string, error) { return n.brokerAddress(to) },
+		ClientID: clientID,
+		Logger:   n.logger,
+	}
+}
+
+// brokerAddress is where another broker listens for brokers.
+func (n *node) brokerAddress(id protocol.NodeID) (string, error) {
+	b := n.quorum.Image().Brokers[id]
+	if b == nil {
+		return "", fmt.Errorf("broker %d is not registered", id)
+	}
+	e, ok := b.Endpoint(n.props.InterBrokerListener)
+	if !ok {
+		return "", fmt.Errorf("broker %d has no listener %s", id, n.props.InterBrokerListener)
+	}
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), nil
 }

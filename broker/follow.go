@@ -3,8 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/fetcher"
@@ -65,25 +63,7 @@ func quota(r config.Replication, bytesPerSec int64) throttle.Quota {
 
 // newFetchLink makes the link of one of the fetchers to a leader.
 func (n *node) newFetchLink(leader protocol.NodeID, index int) fetcher.Link {
-	return nodelink.New(nodelink.Options{
-		Dial:     n.cfg.Dial,
-		Address:  func() (string, error) { return n.brokerAddress(leader) },
-		ClientID: fmt.Sprintf("broker-%d-fetcher-%d", n.props.NodeID, index),
-		Logger:   n.logger,
-
-		ReuseResponses: true,
-	})
-}
-
-// brokerAddress is where another broker listens for brokers.
-func (n *node) brokerAddress(id protocol.NodeID) (string, error) {
-	b := n.quorum.Image().Brokers[id]
-	if b == nil {
-		return "", fmt.Errorf("broker %d is not registered", id)
-	}
-	e, ok := b.Endpoint(n.props.InterBrokerListener)
-	if !ok {
-		return "", fmt.Errorf("broker %d has no listener %s", id, n.props.InterBrokerListener)
-	}
-	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), nil
+	o := n.linkOptions(leader, fmt.Sprintf("broker-%d-fetcher-%d", n.props.NodeID, index))
+	o.ReuseResponses = true
+	return nodelink.New(o)
 }

@@ -20,12 +20,17 @@ func Binary(ctx context.Context) (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(root, ".cache", "bin", "dmq")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "./cmd/dmq")
+	return bin, Build(ctx, root, bin)
+}
+
+// Build builds dmq from the repository at root, with flags of go build beside those that releases have.
+func Build(ctx context.Context, root, bin string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-o", bin}, flags, []string{"./cmd/dmq"})...)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build dmq: %w\n%s", err, out)
+		return fmt.Errorf("build dmq: %w\n%s", err, out)
 	}
-	return bin, nil
+	return nil
 }
 
 // StartDMQ starts a one-node dmq as a real process and returns when it answers.

@@ -13,9 +13,6 @@ import (
 	"github.com/distributedmq/dmq/internal/fault"
 )
 
-// variable names the fault that is on; see internal/fault.
-const variable = "PLANTED_FAULT"
-
 // rooms are the test programs of the rooms, built with the faults in them.
 type rooms struct {
 	root string            // of the repository
@@ -69,7 +66,7 @@ func (r *rooms) test(ctx context.Context, bin string, p Proof, name fault.Name) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.failfast", "-test.run", "^("+p.Tests+")")
 	cmd.Dir = filepath.Join(r.root, filepath.FromSlash(p.Package))
-	cmd.Env = append(os.Environ(), variable+"="+string(name))
+	cmd.Env = append(os.Environ(), fault.Variable+"="+string(name))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

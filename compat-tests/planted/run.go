@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/distributedmq/dmq/compat-tests/chaos"
+	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/report"
 	"github.com/distributedmq/dmq/internal/fault"
 )
@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) *report.Report {
 		return r
 	}
 	bin := filepath.Join(o.Dir, "dmq")
-	if !r.Check("build dmq with the faults in it", func() error { return build(ctx, o.Root, bin) }) {
+	if !r.Check("build dmq with the faults in it", func() error { return peer.Build(ctx, o.Root, bin, "-tags", "faults") }) {
 		return r
 	}
 	for _, p := range proofs {
@@ -64,15 +64,6 @@ func Run(ctx context.Context, o Options) *report.Report {
 		}
 	}
 	return r
-}
-
-func build(ctx context.Context, root, bin string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-trimpath", "-o", bin, "./cmd/dmq")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
 }
 
 // provoke runs chaos until the fault is found.
@@ -85,7 +76,7 @@ func provoke(ctx context.Context, o Options, bin string, p Proof) error {
 		}
 		var said strings.Builder
 		_, fig := chaos.Run(ctx, chaos.Options{
-			Binary: bin, Dir: dir, Env: []string{variable + "=" + string(p.Fault)}, Properties: p.Runs.Properties,
+			Binary: bin, Dir: dir, Env: []string{fault.Variable + "=" + string(p.Fault)}, Properties: p.Runs.Properties,
 			Seed: o.Seed + uint64(i), Duration: p.Runs.Duration, Faults: p.Runs.Faults, OneByOne: p.Runs.OneByOne, Rate: 400, Out: &said,
 		})
 		if err := os.RemoveAll(dir); err != nil {

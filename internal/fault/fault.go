@@ -1,5 +1,8 @@
 package fault
 
+// Variable is the environment variable that names the fault that is on, in a build with the tag.
+const Variable = "PLANTED_FAULT"
+
 // Name is a planted fault.
 type Name string
 

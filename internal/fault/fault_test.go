@@ -11,7 +11,7 @@ import (
 // What is built without the tag has no fault, whatever the environment says.
 func TestOn(t *testing.T) {
 	for _, name := range fault.All() {
-		t.Setenv("PLANTED_FAULT", string(name))
+		t.Setenv(fault.Variable, string(name))
 		if fault.On(name) {
 			t.Errorf("%s is on", name)
 		}

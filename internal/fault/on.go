@@ -7,9 +7,6 @@ import (
 	"slices"
 )
 
-// Variable is the environment variable that names the fault.
-const Variable = "PLANTED_FAULT"
-
 var planted = fromEnvironment()
 
 // On reports whether a fault is on.

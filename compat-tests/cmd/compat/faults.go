@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
+	"slices"
 
 	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/planted"
@@ -25,7 +27,9 @@ func runFaults(ctx context.Context, args []string) (int, error) {
 			return code, err
 		}
 	}
-	o.Only = fault.Name(*only)
+	if o.Only = fault.Name(*only); *only != "" && !slices.Contains(fault.All(), o.Only) {
+		return 0, fmt.Errorf("unknown fault %q: one of %v", *only, fault.All())
+	}
 	var err error
 	if o.Root, err = peer.Root(); err != nil {
 		return 0, err

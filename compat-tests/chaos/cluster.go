@@ -21,6 +21,7 @@ import (
 
 	"github.com/distributedmq/dmq/compat-tests/disk"
 	"github.com/distributedmq/dmq/compat-tests/history"
+	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
 const (
@@ -68,6 +69,7 @@ func newCluster(ctx context.Context, o Options, isolated bool) (*cluster, error)
 	base["controller.quorum.voters"] = strings.Join(voters, ",")
 	for id := 1; id <= nodeCount; id++ {
 		n := &node{id: id, dir: filepath.Join(o.Dir, fmt.Sprintf("node-%d", id)), bin: o.Binary, env: o.Env, net: c.net}
+		n.Process = peer.Process{Name: fmt.Sprintf("node %d", id), LogFile: filepath.Join(n.dir, "dmq.log"), Command: n.command}
 		c.nodes = append(c.nodes, n)
 		if err := os.Mkdir(n.dir, 0o755); err != nil {
 			return nil, errors.Join(err, c.close())
@@ -124,8 +126,8 @@ func (c *cluster) ready(ctx context.Context, within time.Duration, ids []int) er
 	defer cancel()
 	return await(ctx, "wait for the nodes", func() error {
 		return c.each(ids, func(n *node) error {
-			if !n.running() {
-				return fmt.Errorf("node %d has ended\n%s", n.id, n.logTail(20))
+			if !n.Running() {
+				return fmt.Errorf("node %d has ended\n%s", n.id, n.LogTail(20))
 			}
 			rctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
@@ -265,8 +267,8 @@ func (c *cluster) createTopics(ctx context.Context) error {
 // alive says which node has ended although nobody ended it.
 func (c *cluster) alive() error {
 	return c.each(nil, func(n *node) error {
-		if !n.running() {
-			return fmt.Errorf("node %d has ended by itself\n%s", n.id, n.logTail(30))
+		if !n.Running() {
+			return fmt.Errorf("node %d has ended by itself\n%s", n.id, n.LogTail(30))
 		}
 		return nil
 	})
@@ -277,7 +279,7 @@ func (c *cluster) heal(ctx context.Context) error {
 	dead := c.alive()
 	return errors.Join(dead, c.net.apply(ctx, nil), c.each(nil, func(n *node) error {
 		switch {
-		case !n.running():
+		case !n.Running():
 			return n.start()
 		case n.paused:
 			return n.thaw()
@@ -289,7 +291,7 @@ func (c *cluster) heal(ctx context.Context) error {
 // panicked says which node's log tells of a panic.
 func (c *cluster) panicked() error {
 	return c.each(nil, func(n *node) error {
-		text, err := os.ReadFile(n.logFile())
+		text, err := os.ReadFile(n.LogFile)
 		if err != nil {
 			return err
 		}
@@ -309,7 +311,7 @@ func (c *cluster) close() error {
 	}
 	var errs []error
 	for _, n := range c.nodes[1:] {
-		errs = append(errs, n.kill())
+		errs = append(errs, n.Kill())
 		if n.disk != nil {
 			errs = append(errs, n.disk.Close())
 		}

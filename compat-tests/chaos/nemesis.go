@@ -191,10 +191,10 @@ func (n *nemesis) controller(ctx context.Context, orElse int) int {
 
 func (n *nemesis) kill(ctx context.Context, s Step, ids ...int) error {
 	n.say("%s: kill -9 of %v for %s", s.Fault, ids, s.Lasts.Round(time.Millisecond))
-	if err := n.c.each(ids, func(x *node) error { return x.signal(syscall.SIGKILL) }); err != nil { // all at once
+	if err := n.c.each(ids, func(x *node) error { return x.Signal(syscall.SIGKILL) }); err != nil { // all at once
 		return err
 	}
-	if err := n.c.each(ids, (*node).kill); err != nil {
+	if err := n.c.each(ids, (*node).Kill); err != nil {
 		return err
 	}
 	if err := pause(ctx, s.Lasts); err != nil {
@@ -280,7 +280,7 @@ func (n *nemesis) powerOff(ctx context.Context, ids []int) error {
 	if err := n.c.each(ids, func(x *node) error { return x.disk.Cut() }); err != nil {
 		return err
 	}
-	return n.c.each(ids, (*node).kill)
+	return n.c.each(ids, (*node).Kill)
 }
 
 // powerOn mounts the disks again.
@@ -300,7 +300,7 @@ func (n *nemesis) reboot(ctx context.Context, s Step, x *node) error {
 	if err := n.powerOff(ctx, one); err != nil {
 		return err
 	}
-	if err := errors.Join(n.c.nodes[id].kill(), n.powerOn(ctx, one), x.start(), pause(ctx, s.Lasts), n.c.nodes[id].start()); err != nil {
+	if err := errors.Join(n.c.nodes[id].Kill(), n.powerOn(ctx, one), x.start(), pause(ctx, s.Lasts), n.c.nodes[id].start()); err != nil {
 		return err
 	}
 	return n.serve(ctx, []int{x.id, id})
@@ -316,7 +316,7 @@ func (n *nemesis) diskFull(ctx context.Context, s Step, x *node) error {
 	if err := errors.Join(pause(ctx, s.Lasts), undo()); err != nil {
 		return err
 	}
-	if !x.running() {
+	if !x.Running() {
 		n.say("          node %d had ended", x.id)
 		return n.back(ctx, []int{x.id})
 	}
@@ -340,11 +340,11 @@ func (n *nemesis) laggard(ctx context.Context, s Step, x *node) error {
 	}
 	n.say("%s: node %d is out of sync, kill -9 of %d for %s", s.Fault, x.id, leader, s.Lasts.Round(time.Millisecond))
 	y := n.c.nodes[leader]
-	if err := errors.Join(y.kill(), pause(ctx, s.Lasts), undo()); err != nil {
+	if err := errors.Join(y.Kill(), pause(ctx, s.Lasts), undo()); err != nil {
 		return err
 	}
 	down := []int{y.id}
-	if !x.running() {
+	if !x.Running() {
 		down = append(down, x.id)
 	}
 	return n.back(ctx, down)
@@ -396,7 +396,7 @@ func (n *nemesis) restart(ctx context.Context, s Step) error {
 	n.say("%s", s.Fault)
 	for i := range nodeCount {
 		x := n.c.nodes[(int(s.Pick)+i)%nodeCount+1]
-		if err := x.stop(); err != nil {
+		if err := x.Stop(); err != nil {
 			return err
 		}
 		if err := pause(ctx, s.Lasts/nodeCount); err != nil {

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 
 // node is one process of the cluster and what it runs on.
 type node struct {
+	peer.Process
 	id   int
 	dir  string     // its configuration and log
 	data string     // log.dirs
@@ -27,12 +27,8 @@ type node struct {
 	env  []string
 	net  network
 
-	cmd    *exec.Cmd
-	exited chan error // the one result of the process, then closed
-	paused bool
+	paused bool // by freeze
 }
-
-func (n *node) logFile() string { return filepath.Join(n.dir, "dmq.log") }
 
 // configure writes the node's properties.
 func (n *node) configure(base map[string]string) error {
@@ -51,81 +47,29 @@ func (n *node) configure(base map[string]string) error {
 	return os.WriteFile(filepath.Join(n.dir, "dmq.properties"), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
+// command is the process.
+func (n *node) command() *exec.Cmd {
+	cmd := n.net.command(n.id, n.bin, "serve", "--config", filepath.Join(n.dir, "dmq.properties"))
+	cmd.Dir, cmd.Env = n.dir, append(peer.Environ(), n.env...)
+	return cmd
+}
+
 // start starts the process and does not wait for it to serve.
 func (n *node) start() error {
-	f, err := os.OpenFile(n.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // the process has its own descriptor
-	cmd := n.net.command(n.id, n.bin, "serve", "--config", filepath.Join(n.dir, "dmq.properties"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, f, f
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { // dmq reads these as properties
-		return strings.HasPrefix(kv, "DMQ_") || strings.HasPrefix(kv, "KAFKA_")
-	}), n.env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := peer.StartProcess(cmd); err != nil {
-		return fmt.Errorf("start node %d: %w", n.id, err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait(); close(exited) }() // ends with the process
-	n.cmd, n.exited, n.paused = cmd, exited, false
-	return nil
-}
-
-// running reports whether the process is there.
-func (n *node) running() bool {
-	if n.cmd == nil {
-		return false
-	}
-	select {
-	case <-n.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-func (n *node) signal(s syscall.Signal) error {
-	if err := n.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signal node %d: %w", n.id, err)
-	}
-	return nil
-}
-
-// kill ends the process at once and returns when it is gone.
-func (n *node) kill() error {
-	if n.cmd == nil {
-		return nil
-	}
-	err := n.signal(syscall.SIGKILL)
-	<-n.exited
-	return err
-}
-
-// stop asks the process to end and returns when it has.
-func (n *node) stop() error {
-	if err := n.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-n.exited:
-		return nil
-	case <-time.After(60 * time.Second):
-		return errors.Join(fmt.Errorf("node %d is still there 60 s after SIGTERM\n%s", n.id, n.logTail(20)), n.kill())
-	}
+	n.paused = false
+	return n.Launch()
 }
 
 // freeze stops every thread of the process and returns when none runs any more: from then on it says nothing to anybody.
 func (n *node) freeze(ctx context.Context) error {
-	if err := n.signal(syscall.SIGSTOP); err != nil {
+	if err := n.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	n.paused = true
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return await(ctx, fmt.Sprintf("stop the threads of node %d", n.id), func() error {
-		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.PID()))
 		if err != nil {
 			return err
 		}
@@ -145,17 +89,7 @@ func (n *node) freeze(ctx context.Context) error {
 
 func (n *node) thaw() error {
 	n.paused = false
-	return n.signal(syscall.SIGCONT)
-}
-
-// logTail returns the last lines of the process's log.
-func (n *node) logTail(lines int) string {
-	text, err := os.ReadFile(n.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	return n.Signal(syscall.SIGCONT)
 }
 
 // await tries until fn returns nil or the context ends, and says what it waited for.

@@ -160,7 +160,7 @@ func (x *execution) compare(ctx context.Context, ends map[history.Partition]int6
 			return err
 		}
 		maps.Copy(offsets, ends)
-		if err := x.c.each(nil, (*node).stop); err != nil {
+		if err := x.c.each(nil, (*node).Stop); err != nil {
 			return err
 		}
 		dirs := map[int32]string{}
@@ -183,7 +183,7 @@ func (x *execution) keep() error {
 		if n.disk == nil {
 			return nil
 		}
-		err := n.kill()
+		err := n.Kill()
 		return errors.Join(err, run(context.Background(), "cp", "-a", n.data, filepath.Join(n.dir, "data")))
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/distributedmq/dmq/compat-tests/go/member"
@@ -43,7 +42,6 @@ type process struct {
 // StartHost starts a program that hosts members.
 func StartHost(command []string) (Host, error) {
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

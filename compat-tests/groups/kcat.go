@@ -48,7 +48,6 @@ func (k *kcat) Join(name string, o member.Options, l *ledger) error {
 		args = append(args, "-X", "group.instance.id="+o.Instance)
 	}
 	m := &kcatMember{cmd: exec.Command("kcat", append(args, "-G", o.Group, o.Topic)...), ledger: l}
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := m.cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -24,7 +23,7 @@ type Cluster struct {
 }
 
 // ClusterOptions are what a cluster is started with. Dir is a folder of its own with one for each node in it; Properties,
-// Heap and JVM are those of every node; ports are always free ones.
+// Heap and JVM are those of every node.
 type ClusterOptions struct {
 	Options
 	Nodes int
@@ -37,7 +36,7 @@ type ClusterOptions struct {
 // each returns the options of a node.
 func (o ClusterOptions) each(id int32) Options {
 	n := o.Options
-	n.Dir, n.DataDir, n.Port = filepath.Join(o.Dir, fmt.Sprint(id)), "", 0
+	n.Dir, n.DataDir = filepath.Join(o.Dir, fmt.Sprint(id)), ""
 	n.Properties = map[string]string{}
 	maps.Copy(n.Properties, o.Properties)
 	if o.Racks {
@@ -96,7 +95,7 @@ func NewDMQCluster(ctx context.Context, bin string, o ClusterOptions) (*Cluster,
 		return c, err
 	}
 	first := c.Nodes[0]
-	out, err := dmqCommand(bin, first.Dir, append([]string{"storage", "format", "--standalone"}, first.command().Args[2:]...)...).CombinedOutput()
+	out, err := dmqCommand(bin, first.Dir, append([]string{"storage", "format", "--standalone"}, first.Command().Args[2:]...)...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("format node 1: %w\n%s", err, out)
 	}
@@ -142,13 +141,14 @@ func (c *Cluster) Launch() error {
 // Start launches all nodes that do not run, and waits until every one answers and sees all others.
 func (c *Cluster) Start(ctx context.Context) error {
 	began := time.Now()
-	if err := c.Launch(); err != nil {
-		return err
+	err := c.Launch()
+	if err == nil {
+		err = c.each(func(b *Broker) error { return b.Await(ctx) })
 	}
-	if err := c.each(func(b *Broker) error { return b.Await(ctx) }); err != nil {
-		return errors.Join(err, c.Kill())
+	if err == nil {
+		err = c.Formed(ctx)
 	}
-	if err := c.Formed(ctx); err != nil {
+	if err != nil {
 		return errors.Join(err, c.Kill())
 	}
 	for _, b := range c.Nodes {
@@ -237,30 +237,11 @@ func (c *Cluster) RestartEach(ctx context.Context) error {
 	return nil
 }
 
-// Reconfigure has the next start of every node use other properties than those of Options.
-func (c *Cluster) Reconfigure(properties map[string]string) error {
-	return c.each(func(b *Broker) error { return b.Reconfigure(properties) })
-}
-
 // Kill ends all processes at once.
-func (c *Cluster) Kill() error {
-	return c.each(func(b *Broker) error {
-		if !b.Running() {
-			return nil
-		}
-		return b.Kill()
-	})
-}
+func (c *Cluster) Kill() error { return c.each((*Broker).Kill) }
 
 // Stop asks all nodes to end, and kills what is still there after a minute: the last voters of a quorum may wait for each other.
-func (c *Cluster) Stop() error {
-	return c.each(func(b *Broker) error {
-		if !b.Running() {
-			return nil
-		}
-		return b.Stop()
-	})
-}
+func (c *Cluster) Stop() error { return c.each((*Broker).Stop) }
 
 // LogTails returns the last n lines of the log of every node.
 func (c *Cluster) LogTails(n int) string {
@@ -269,9 +250,4 @@ func (c *Cluster) LogTails(n int) string {
 		fmt.Fprintf(&text, "node %d:\n%s\n", b.ID, b.LogTail(n))
 	}
 	return text.String()
-}
-
-// Remove deletes the folders of the nodes.
-func (c *Cluster) Remove() error {
-	return c.each(func(b *Broker) error { return os.RemoveAll(b.Dir) })
 }

@@ -49,7 +49,7 @@ func StartDMQ(ctx context.Context, bin string, o Options) (*Broker, error) {
 func prepareDMQ(bin string, b *Broker, o Options, q quorum) error {
 	var args []string
 	b.configure = func(set map[string]string) error {
-		base := properties(b, o.Advertised, q)
+		base := properties(b, q)
 		base["dmq.admin.listen"] = b.AdminAddr
 		o.Properties = set
 		args = []string{"serve"}
@@ -58,16 +58,20 @@ func prepareDMQ(bin string, b *Broker, o Options, q quorum) error {
 		}
 		return nil
 	}
-	b.command = func() *exec.Cmd { return dmqCommand(bin, o.Dir, args...) }
+	b.Command = func() *exec.Cmd { return dmqCommand(bin, o.Dir, args...) }
 	return b.configure(o.Properties)
 }
 
 // dmqCommand runs dmq in a folder, without what the environment says about its properties.
 func dmqCommand(bin, dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command(bin, args...)
-	cmd.Dir = dir
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+	cmd.Dir, cmd.Env = dir, Environ()
+	return cmd
+}
+
+// Environ is this process's environment without what dmq reads as properties.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "DMQ_") || strings.HasPrefix(kv, "KAFKA_")
 	})
-	return cmd
 }

@@ -17,8 +17,6 @@ type Options struct {
 	Dir         string            // folder of its own; data lies in Dir/data unless DataDir says otherwise
 	DataDir     string            // log.dirs
 	Properties  map[string]string // settings beside those this package needs
-	Port        int               // of the client listener; 0 takes a free one
-	Advertised  string            // advertised host; empty is 127.0.0.1
 	Unformatted bool              // leave DataDir as it is instead of laying a formatted one there
 	Heap        string            // of the JVM; empty is 512m
 	JVM         []string          // flags of the JVM; nil are those that start it fast
@@ -27,26 +25,9 @@ type Options struct {
 // ServerJVM are the flags that Kafka's own start script gives the JVM, for those who measure.
 var ServerJVM = []string{"-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"}
 
-func (o *Options) ports() (client, controller, admin int, err error) {
-	client = o.Port
-	if client == 0 {
-		if client, err = FreePort(); err != nil {
-			return 0, 0, 0, err
-		}
-	}
-	if controller, err = FreePort(); err != nil {
-		return 0, 0, 0, err
-	}
-	admin, err = FreePort()
-	return client, controller, admin, err
-}
-
 func (o *Options) prepare() error {
 	if o.DataDir == "" {
 		o.DataDir = filepath.Join(o.Dir, "data")
-	}
-	if o.Advertised == "" {
-		o.Advertised = "127.0.0.1"
 	}
 	if o.Heap == "" {
 		o.Heap = "512m"
@@ -71,8 +52,7 @@ func (o *Options) merged(base map[string]string) []string {
 }
 
 // properties are those that make either broker a node of a cluster, maybe the only one: the same for both, as far as both know them.
-func properties(b *Broker, advertised string, q quorum) map[string]string {
-	_, port, _ := strings.Cut(b.Addr, ":")
+func properties(b *Broker, q quorum) map[string]string {
 	factor, minISR := min(3, q.nodes), 1
 	if factor > 1 {
 		minISR = 2
@@ -80,7 +60,7 @@ func properties(b *Broker, advertised string, q quorum) map[string]string {
 	base := map[string]string{
 		"process.roles": "broker,controller", "node.id": fmt.Sprint(b.ID),
 		"listeners":                                        "PLAINTEXT://" + b.Addr + ",CONTROLLER://" + b.ControllerAddr,
-		"advertised.listeners":                             "PLAINTEXT://" + advertised + ":" + port,
+		"advertised.listeners":                             "PLAINTEXT://" + b.Addr,
 		"controller.listener.names":                        "CONTROLLER",
 		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"log.dirs":                                         b.DataDir,
@@ -126,17 +106,20 @@ func newBroker(kind string, id int32, o *Options) (*Broker, error) {
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	client, controller, admin, err := o.ports()
-	if err != nil {
-		return nil, err
-	}
 	b := &Broker{
-		Kind: kind, ID: id, Dir: o.Dir, DataDir: o.DataDir,
-		Addr:           fmt.Sprintf("127.0.0.1:%d", client),
-		ControllerAddr: fmt.Sprintf("127.0.0.1:%d", controller),
+		Process: Process{Name: kind, LogFile: filepath.Join(o.Dir, kind+".log")},
+		Kind:    kind, ID: id, Dir: o.Dir, DataDir: o.DataDir,
 	}
+	listeners := []*string{&b.Addr, &b.ControllerAddr}
 	if kind == "dmq" {
-		b.AdminAddr = fmt.Sprintf("127.0.0.1:%d", admin)
+		listeners = append(listeners, &b.AdminAddr)
+	}
+	for _, addr := range listeners {
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		*addr = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	return b, nil
 }
@@ -163,10 +146,10 @@ func (h Home) prepare(b *Broker, o Options, q quorum) error {
 	conf := filepath.Join(o.Dir, "kafka.properties")
 	b.configure = func(set map[string]string) error {
 		o.Properties = set
-		lines := o.merged(properties(b, o.Advertised, q))
+		lines := o.merged(properties(b, q))
 		return os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 	}
-	b.command = func() *exec.Cmd {
+	b.Command = func() *exec.Cmd {
 		return exec.Command("java", append(slices.Clone(o.JVM), "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 			"-cp", h.BrokerClasspath(), "kafka.Kafka", conf)...)
 	}

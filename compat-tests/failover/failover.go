@@ -202,7 +202,8 @@ func (b *Bench) LeaderKilled(ctx context.Context) (acked, fenced time.Duration, 
 	}()
 	err = produce(ctx, client)
 	acked = time.Since(began)
-	return acked, fenced, errors.Join(err, <-gone, b.restart(ctx, n))
+	err = errors.Join(err, <-gone) // from here on fenced is known
+	return acked, fenced, errors.Join(err, b.restart(ctx, n))
 }
 
 // produce has one record acknowledged. The client tries again by itself.

@@ -90,18 +90,14 @@ func (b *failoverBench) cold(ctx context.Context, kind string) error {
 
 // fresh lays out a cluster in a new folder, and removes it after use.
 func (b *failoverBench) fresh(ctx context.Context, kind string, use func(*peer.Cluster) error) error {
-	dir, err := os.MkdirTemp("", "bench-failover-")
+	c, done, err := layNodes(ctx, kind, peer.ClusterOptions{Nodes: 3})
 	if err != nil {
 		return err
-	}
-	c, err := layCluster(ctx, kind, peer.ClusterOptions{Options: peer.Options{Dir: dir}, Nodes: 3})
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if err = use(c); err != nil {
 		err = fmt.Errorf("%w\n%s", err, c.LogTails(5))
 	}
-	return errors.Join(err, c.Kill(), os.RemoveAll(dir))
+	return errors.Join(err, done())
 }
 
 // running measures what happens to a cluster that runs.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -84,24 +85,10 @@ func benchGroups(ctx context.Context, args []string) (code int, err error) {
 }
 
 func (c *contender) start(ctx context.Context) (done func() error, err error) {
-	start, err := starter(ctx, c.kind)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "bench-groups-")
-	if err != nil {
-		return nil, err
-	}
-	o := peer.Options{Dir: dir, Properties: map[string]string{}, JVM: peer.ServerJVM}
-	for _, properties := range []map[string]string{groupIntervals, c.properties} {
-		for k, v := range properties {
-			o.Properties[k] = v
-		}
-	}
-	if c.broker, err = start(ctx, o); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return func() error { return errors.Join(c.broker.Stop(), os.RemoveAll(dir)) }, nil
+	o := peer.Options{Properties: maps.Clone(groupIntervals), JVM: peer.ServerJVM}
+	maps.Copy(o.Properties, c.properties)
+	c.broker, done, err = startBroker(ctx, c.kind, o)
+	return done, err
 }
 
 func (c *contender) target() groups.Broker {

@@ -41,7 +41,7 @@ func compare(ctx context.Context, args []string, properties map[string]string, o
 	}
 	var brokers []*peer.Broker
 	for _, kind := range []string{kindA, kindB} {
-		broker, done, err := startBroker(ctx, kind, properties)
+		broker, done, err := startBroker(ctx, kind, peer.Options{Properties: properties})
 		if err != nil {
 			return 0, err
 		}

@@ -105,20 +105,19 @@ func starter(ctx context.Context, kind string) (func(context.Context, peer.Optio
 }
 
 // startBroker starts the broker of that kind in a folder of its own; done stops it and removes the folder.
-func startBroker(ctx context.Context, kind string, properties map[string]string) (b *peer.Broker, done func() error, err error) {
+func startBroker(ctx context.Context, kind string, o peer.Options) (b *peer.Broker, done func() error, err error) {
 	start, err := starter(ctx, kind)
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp("", "compat-"+kind+"-")
-	if err != nil {
+	if o.Dir, err = os.MkdirTemp("", "compat-"+kind+"-"); err != nil {
 		return nil, nil, err
 	}
-	b, err = start(ctx, peer.Options{Dir: dir, Properties: properties})
+	b, err = start(ctx, o)
 	if err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, nil, errors.Join(err, os.RemoveAll(o.Dir))
 	}
-	return b, func() error { return errors.Join(b.Stop(), os.RemoveAll(dir)) }, nil
+	return b, func() error { return errors.Join(b.Stop(), os.RemoveAll(o.Dir)) }, nil
 }
 
 // nodesFlag is the flag of the commands whose broker may be a cluster.
@@ -128,25 +127,36 @@ func nodesFlag(fs *flag.FlagSet) *int {
 
 // startNodes starts one node, or a cluster of several, in a folder of its own; done ends it and removes the folder.
 func startNodes(ctx context.Context, kind string, nodes int, o peer.ClusterOptions) (c *peer.Cluster, done func() error, err error) {
+	if nodes < 1 {
+		return nil, nil, fmt.Errorf("a cluster of %d nodes", nodes)
+	}
 	if nodes == 1 {
-		b, done, err := startBroker(ctx, kind, o.Properties)
+		b, done, err := startBroker(ctx, kind, o.Options)
 		return &peer.Cluster{Kind: kind, Nodes: []*peer.Broker{b}}, done, err
 	}
+	o.Nodes = nodes
+	if c, done, err = layNodes(ctx, kind, o); err != nil {
+		return nil, nil, err
+	}
+	if err = c.Start(ctx); err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return c, done, nil
+}
+
+// layNodes lays out a cluster in a folder of its own and does not start it; done ends it and removes the folder.
+func layNodes(ctx context.Context, kind string, o peer.ClusterOptions) (c *peer.Cluster, done func() error, err error) {
 	if o.Dir, err = os.MkdirTemp("", "compat-"+kind+"-"); err != nil {
 		return nil, nil, err
 	}
-	o.Nodes = nodes
-	if c, err = layCluster(ctx, kind, o); err == nil {
-		err = c.Start(ctx)
-	}
-	if err != nil {
+	if c, err = newCluster(ctx, kind, o); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(o.Dir))
 	}
 	return c, func() error { return errors.Join(c.Kill(), os.RemoveAll(o.Dir)) }, nil
 }
 
-// layCluster lays out a cluster of that kind and does not start it.
-func layCluster(ctx context.Context, kind string, o peer.ClusterOptions) (*peer.Cluster, error) {
+// newCluster is a cluster of that kind.
+func newCluster(ctx context.Context, kind string, o peer.ClusterOptions) (*peer.Cluster, error) {
 	switch kind {
 	case "kafka":
 		h, err := peer.KafkaHome(ctx)

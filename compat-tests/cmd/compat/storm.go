@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/distributedmq/dmq/compat-tests/peer"
 	"github.com/distributedmq/dmq/compat-tests/storm"
 )
 
@@ -25,7 +26,7 @@ func runStorm(ctx context.Context, args []string) (code int, err error) {
 	if *long {
 		o.Groups, o.Members, o.Duration, o.Restarts = 4, 75, 2*time.Minute, 8
 	}
-	b, done, err := startBroker(ctx, *kind, storm.Properties())
+	b, done, err := startBroker(ctx, *kind, peer.Options{Properties: storm.Properties()})
 	if err != nil {
 		return 0, err
 	}

@@ -32,7 +32,7 @@ func runTranscripts(ctx context.Context, args []string) (int, error) {
 		{0, map[string]string{"group.initial.rebalance.delay.ms": "3000"}},
 		{2, map[string]string{"group.initial.rebalance.delay.ms": "3000", "group.max.size": "2"}},
 	} {
-		b, done, err := startBroker(ctx, *kind, world.properties)
+		b, done, err := startBroker(ctx, *kind, peer.Options{Properties: world.properties})
 		if err != nil {
 			return 0, err
 		}

@@ -24,12 +24,10 @@ import (
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
-const (
-	nodeCount = 3
-	diskSize  = 2 << 30 // of which only what is written takes room
-)
+const nodeCount = 3
 
-// cluster is three nodes. It is used from one goroutine; the clients of the load have nothing but its addresses.
+// cluster is three nodes. It is used from one goroutine, and what asks through the client from reassignments as well; the clients
+// of the load have nothing but its addresses.
 type cluster struct {
 	net    network
 	nodes  []*node // from 1 on
@@ -60,10 +58,9 @@ func newCluster(ctx context.Context, o Options, isolated bool) (*cluster, error)
 	if err != nil {
 		return nil, err
 	}
-	var voters, seeds []string
+	var voters []string
 	for id := 1; id <= nodeCount; id++ {
 		voters = append(voters, fmt.Sprintf("%d@%s", id, c.net.advertises(id).controller))
-		seeds = append(seeds, c.net.advertises(id).client)
 	}
 	base := properties(o.Properties)
 	base["controller.quorum.voters"] = strings.Join(voters, ",")
@@ -76,7 +73,7 @@ func newCluster(ctx context.Context, o Options, isolated bool) (*cluster, error)
 		}
 		n.data = filepath.Join(n.dir, "data")
 		if isolated {
-			if n.disk, err = disk.New(ctx, n.dir, diskSize); err != nil {
+			if n.disk, err = disk.New(ctx, n.dir); err != nil {
 				return nil, errors.Join(err, c.close())
 			}
 			n.data = filepath.Join(n.disk.Mount, "data")
@@ -85,7 +82,7 @@ func newCluster(ctx context.Context, o Options, isolated bool) (*cluster, error)
 			return nil, errors.Join(err, c.close())
 		}
 	}
-	c.client, err = kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second),
+	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.seeds()...), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second),
 		kgo.DialTimeout(2*time.Second), kgo.RequestTimeoutOverhead(2*time.Second), kgo.RetryTimeout(10*time.Second))
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -94,6 +91,7 @@ func newCluster(ctx context.Context, o Options, isolated bool) (*cluster, error)
 	return c, nil
 }
 
+// seeds are where clients find the nodes.
 func (c *cluster) seeds() (addrs []string) {
 	for id := 1; id <= nodeCount; id++ {
 		addrs = append(addrs, c.net.advertises(id).client)

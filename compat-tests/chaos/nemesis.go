@@ -21,9 +21,8 @@ type nemesis struct {
 	oneByOne bool
 	done     map[Fault]int
 
-	moving sync.WaitGroup // reassignments, which go on while other faults come
-	mu     sync.Mutex     // guards moved and out
-	moved  error
+	moving sync.WaitGroup // the one reassignment that goes on while other faults come
+	moved  error          // of all of them; belongs to the one that goes on
 }
 
 // supported leaves out the faults that cannot be done to nodes that are not isolated.
@@ -66,8 +65,6 @@ func (n *nemesis) run(ctx context.Context, steps []Step) error {
 }
 
 func (n *nemesis) say(format string, args ...any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	fmt.Fprintf(n.out, "%8.3fs %s\n", n.now().Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -425,10 +422,7 @@ func (n *nemesis) reassign(ctx context.Context, s Step) error {
 	}
 	few := slices.DeleteFunc(slices.Clone(all), func(id int32) bool { return id == gone })
 	n.moving.Go(func() {
-		err := errors.Join(n.assign(ctx, topic, partition, few), pause(ctx, s.Lasts), n.assign(ctx, topic, partition, all))
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.moved = errors.Join(n.moved, err)
+		n.moved = errors.Join(n.moved, n.assign(ctx, topic, partition, few), pause(ctx, s.Lasts), n.assign(ctx, topic, partition, all))
 	})
 	return nil
 }

@@ -14,8 +14,6 @@ import (
 	"github.com/distributedmq/dmq/compat-tests/report"
 )
 
-const diskSize = 2 << 30
-
 // Options say how a broker is killed and how often.
 type Options struct {
 	Start    func(ctx context.Context, o peer.Options) (*peer.Broker, error)
@@ -36,7 +34,7 @@ func Run(ctx context.Context, o Options) *report.Report {
 	var d *disk.Disk
 	dataDir := filepath.Join(o.Dir, "data")
 	if o.PowerCut {
-		if !r.Check("disk", func() (err error) { d, err = disk.New(ctx, o.Dir, diskSize); return err }) {
+		if !r.Check("disk", func() (err error) { d, err = disk.New(ctx, o.Dir); return err }) {
 			return r
 		}
 		dataDir = filepath.Join(d.Mount, "data")

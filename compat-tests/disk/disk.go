@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
+
+// size of a disk, of which only what is written takes room.
+const size = 2 << 30
 
 // Disk is an ext4 on a loop device.
 type Disk struct {
@@ -43,8 +46,8 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// New makes a disk of so many bytes, whose image and mount point lie in dir, and mounts it.
-func New(ctx context.Context, dir string, size int64) (*Disk, error) {
+// New makes a disk of 2 GiB, whose image and mount point lie in dir, and mounts it.
+func New(ctx context.Context, dir string) (*Disk, error) {
 	d := &Disk{image: filepath.Join(dir, "disk.img"), Mount: filepath.Join(dir, "disk")}
 	if err := os.Mkdir(d.Mount, 0o755); err != nil {
 		return nil, err
@@ -101,14 +104,14 @@ func (d *Disk) Freeze() error { return d.ioctl("freeze", fiFreeze, 0) }
 // Thaw ends Freeze.
 func (d *Disk) Thaw() error { return d.ioctl("thaw", fiThaw, 0) }
 
-func (d *Disk) ioctl(verb string, request uintptr, arg uint32) error {
+func (d *Disk) ioctl(verb string, request uint, arg int) error {
 	f, err := os.Open(d.Mount)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&arg))); errno != 0 {
-		return fmt.Errorf("%s the filesystem at %s: %w", verb, d.Mount, errno)
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), request, arg); err != nil {
+		return fmt.Errorf("%s the filesystem at %s: %w", verb, d.Mount, err)
 	}
 	return nil
 }
@@ -123,12 +126,12 @@ func (d *Disk) Fill() (undo func() error, err error) {
 	defer f.Close()
 	undo = func() error { return os.Remove(name) }
 	for size, at := int64(64<<20), int64(0); size >= 4096; {
-		switch err := syscall.Fallocate(int(f.Fd()), 0, at, size); {
+		switch err := unix.Fallocate(int(f.Fd()), 0, at, size); {
 		case err == nil:
 			at += size
-		case errors.Is(err, syscall.ENOSPC):
+		case errors.Is(err, unix.ENOSPC):
 			size /= 2
-		case !errors.Is(err, syscall.EINTR):
+		case !errors.Is(err, unix.EINTR):
 			return nil, errors.Join(fmt.Errorf("fill %s: %w", d.Mount, err), undo())
 		}
 	}

@@ -5,11 +5,10 @@
 // what is read says what was sent. After the faults are healed the whole log is read through every replica (Final polls), which
 // is what everything else is held against.
 //
-// Check says what was broken; the kinds of anomaly are those of Anomaly. It is a function of the history alone, takes time
+// Check says what was broken; the kinds of anomaly are those of AnomalyKind. It is a function of the history alone, takes time
 // in proportion to its length, and holds about 32 bytes for each record and 8 for each offset: ten million operations need less
-// than half a GiB. Compare is the other half of the proof, on the disks of stopped nodes: replicas hold the same bytes below the high
-// watermark, and leader epochs never fall along a log.
+// than half a GiB. Package replicas is the other half of the proof, on the disks of stopped nodes.
 //
 // On disk a history is JSON lines, one operation a line (Writer, ReadLines). A Writer may be used from many goroutines;
-// Checker and Compare from one. The tests hand both of them every anomaly, and good histories made at random.
+// Checker from one. The tests hand it every anomaly, and good histories made at random.
 package history

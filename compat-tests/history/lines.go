@@ -17,7 +17,6 @@ type Writer struct {
 	mu  sync.Mutex // guards the fields below
 	w   *bufio.Writer
 	enc *json.Encoder
-	n   int64
 	err error // the first one; nothing is written after it
 }
 
@@ -37,15 +36,7 @@ func (w *Writer) Add(op Op) {
 	op.End = w.Now() // under the lock, so that ends rise
 	if w.err == nil {
 		w.err = w.enc.Encode(&op)
-		w.n++
 	}
-}
-
-// Count is how many operations were noted.
-func (w *Writer) Count() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.n
 }
 
 // Flush writes out what is buffered and returns the first error of all.

@@ -47,7 +47,11 @@ func open(node int32, dir string) (*cursor, error) {
 	}
 	slices.Sort(files)
 	c := &cursor{node: node, dir: dir, files: files, leaderEpoch: -1}
-	return c, c.next()
+	if err := c.next(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *cursor) close() {
@@ -85,7 +89,7 @@ func (c *cursor) next() error {
 	return nil
 }
 
-// read reads the next batch of the newest open file, or of the next ones.
+// read reads the next batch of the open file, or of the next ones.
 func (c *cursor) read() error {
 	for {
 		if c.file == nil {

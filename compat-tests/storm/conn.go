@@ -55,18 +55,7 @@ func (c *conn) try(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 
 // frame is a whole request, with its size.
 func (c *conn) frame(req kmsg.Request) []byte {
-	b := make([]byte, 4, 256)
-	b = binary.BigEndian.AppendUint16(b, uint16(req.Key()))
-	b = binary.BigEndian.AppendUint16(b, uint16(req.GetVersion()))
-	b = binary.BigEndian.AppendUint32(b, uint32(c.correlation))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(c.clientID)))
-	b = append(b, c.clientID...)
-	if req.IsFlexible() {
-		b = append(b, 0)
-	}
-	b = req.AppendTo(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	return b
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID(c.clientID)).AppendRequest(nil, req, c.correlation)
 }
 
 func (c *conn) read(req kmsg.Request) (kmsg.Response, error) {

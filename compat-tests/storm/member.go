@@ -2,13 +2,14 @@ package storm
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/protocol/records"
 )
 
 // Timeouts of the storm's groups. A member reports every beatEvery.
@@ -22,14 +23,11 @@ const (
 
 // Error codes that members act on.
 const (
-	noError            = 0
-	illegalGeneration  = 22
-	unknownMember      = 25
-	rebalanceInProgess = 27
-	memberIDRequired   = 79
-	fencedInstance     = 82
-	fencedEpoch        = 110
-	staleEpoch         = 113
+	noError          = 0
+	unknownMember    = 25
+	memberIDRequired = 79
+	fencedInstance   = 82
+	fencedEpoch      = 110
 )
 
 // raw is a member whose requests are its own. One goroutine runs it.
@@ -181,15 +179,13 @@ func (m *raw) read(ctx context.Context) error {
 
 // behind is the offset behind the last whole batch.
 func behind(b []byte, at int64) int64 {
-	for len(b) >= 61 {
-		n := 12 + int(binary.BigEndian.Uint32(b[8:]))
-		if n > len(b) {
-			break
+	for {
+		batch, rest, err := records.Split(b)
+		if err != nil {
+			return at
 		}
-		at = int64(binary.BigEndian.Uint64(b)) + int64(int32(binary.BigEndian.Uint32(b[23:]))) + 1
-		b = b[n:]
+		at, b = batch.NextOffset(), rest
 	}
-	return at
 }
 
 // commit commits the positions that are not committed yet. A refusal says that the member is not what it was; the next report

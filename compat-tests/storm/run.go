@@ -261,9 +261,12 @@ func (w *weather) slot(ctx context.Context, group, protocol string, i int) {
 		}
 		w.joined.Add(1)
 		life, end := context.WithCancel(ctx)
-		go w.fate(life, end, i, time.Duration(1000+rng.IntN(12000))*time.Millisecond)
+		after := time.Duration(1000+rng.IntN(12000)) * time.Millisecond
+		var fate sync.WaitGroup
+		fate.Go(func() { w.fate(life, end, i, after) })
 		m.live(life)
 		end()
+		fate.Wait()
 		if ctx.Err() == nil && rng.IntN(2) == 0 {
 			m.gone()
 			m.cut()

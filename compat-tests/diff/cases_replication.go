@@ -11,10 +11,7 @@ func replicationCases() []Case {
 	out := each("ElectLeaders", 0, 2, func(s *Session, v int16) {
 		s.CreateTopic("a", 2)
 		elect := func(step string, kind int8, topic string, partitions ...int32) {
-			req := withVersion(kmsg.NewPtrElectLeadersRequest(), v)
-			req.ElectionType, req.TimeoutMillis = kind, 10_000
-			req.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: topic, Partitions: partitions}}
-			s.Send(step, req)
+			s.Send(step, electRequest(v, kind, topic, partitions...))
 		}
 		elect("not needed", 0, s.Topic("a"), 0, 1)
 		elect("unknown partition", 0, s.Topic("a"), 5, -1)
@@ -30,15 +27,9 @@ func replicationCases() []Case {
 	out = append(out, each("AlterPartitionReassignments", 0, 1, reassignments)...)
 	out = append(out, each("ListPartitionReassignments", 0, 0, func(s *Session, v int16) {
 		s.CreateTopic("a", 1)
-		list := func(step, topic string, partitions ...int32) {
-			req := withVersion(kmsg.NewPtrListPartitionReassignmentsRequest(), v)
-			req.TimeoutMillis = 10_000
-			req.Topics = []kmsg.ListPartitionReassignmentsRequestTopic{{Topic: topic, Partitions: partitions}}
-			s.Send(step, req)
-		}
-		list("none", s.Topic("a"), 0)
-		list("unknown partition", s.Topic("a"), 9)
-		list("unknown topic", s.Topic("missing"), 0)
+		s.Send("none", listReassignments(s.Topic("a"), 0))
+		s.Send("unknown partition", listReassignments(s.Topic("a"), 9))
+		s.Send("unknown topic", listReassignments(s.Topic("missing"), 0))
 		all := withVersion(kmsg.NewPtrListPartitionReassignmentsRequest(), v)
 		all.Topics, all.TimeoutMillis = nil, 10_000
 		s.Send("all", all)
@@ -68,12 +59,7 @@ func replicationCases() []Case {
 func reassignments(s *Session, v int16) {
 	s.CreateTopic("a", 2)
 	reassign := func(step, topic string, partition int32, to []int32) {
-		req := withVersion(kmsg.NewPtrAlterPartitionAssignmentsRequest(), v)
-		req.TimeoutMillis, req.AllowReplicationFactorChange = 10_000, false
-		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-		p.Partition, p.Replicas = partition, to
-		req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: topic, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{p}}}
-		s.Send(fmt.Sprintf("%s, partition %d", step, partition), req)
+		s.Send(fmt.Sprintf("%s, partition %d", step, partition), reassignRequest(v, false, topic, partition, to))
 	}
 	const self = 1 // the node id of both
 	reassign("to where it is", s.Topic("a"), 0, []int32{self})

@@ -71,8 +71,13 @@ func placedCases() []Case {
 			name     string
 			replicas [][]int32
 		}{
-			{"a", [][]int32{{1, 2, 3}, {3, 1, 2}}}, {"b", [][]int32{{2}, {1}}}, {"uneven", [][]int32{{1, 2}, {3}}}, {"twice", [][]int32{{1, 2, 1}}},
-			{"unknown", [][]int32{{1, 2, 9}}}, {"nobody", [][]int32{{}}}, {"negative", [][]int32{{-1, 2}}},
+			{"a", [][]int32{{1, 2, 3}, {3, 1, 2}}},
+			{"b", [][]int32{{2}, {1}}},
+			{"uneven", [][]int32{{1, 2}, {3}}},
+			{"twice", [][]int32{{1, 2, 1}}},
+			{"unknown", [][]int32{{1, 2, 9}}},
+			{"nobody", [][]int32{{}}},
+			{"negative", [][]int32{{-1, 2}}},
 		} {
 			s.Send(x.name, createRequest(v, false, newTopic{name: s.Topic(x.name), partitions: -1, factor: -1, assign: x.replicas}))
 		}

@@ -3,6 +3,7 @@ package diff
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,18 +12,15 @@ import (
 // ClusterProperties are what the nodes of a cluster are started with: one that is gone is fenced soon, racks are told apart, and nothing is rebalanced in between.
 func ClusterProperties() map[string]string {
 	p := Properties()
-	for k, v := range map[string]string{
+	maps.Copy(p, map[string]string{
 		"broker.session.timeout.ms":    "6000",
 		"broker.heartbeat.interval.ms": "500",
 		"replica.selector.class":       "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 		"auto.leader.rebalance.enable": "false",
 		"controlled.shutdown.enable":   "false",
-
 		"offsets.topic.num.partitions": "3",
 		"auto.create.topics.enable":    "false",
-	} {
-		p[k] = v
-	}
+	})
 	return p
 }
 

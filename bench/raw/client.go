@@ -26,10 +26,14 @@ func Connect(ctx context.Context, addr string) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{nc: nc, br: bufio.NewReaderSize(nc, 64<<10)}
-	return c, c.Within(ctx, func() error {
+	if err := c.Within(ctx, func() error {
 		_, err := c.Call(kmsg.NewPtrApiVersionsRequest())
 		return err
-	})
+	}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Within has do end, with an error, when the context does: the connection is closed then.

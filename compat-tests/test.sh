@@ -7,8 +7,8 @@
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
 #   clients 3   the same against three nodes and three replicas
 #   kgo         franz-go's own published tests against dmq; with LONG=1 against three nodes, too
-#   proof       only with LONG=1: Kafka against Kafka shows no difference
-#   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor
+#   proof       only with LONG=1: Kafka against Kafka shows no difference, in any of diff, three, voters and life
+#   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor, and against three nodes
 #   storm       hundreds of members come, go, crash and fall silent while the broker is killed; with LONG=1 for two minutes
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   three       the same bytes to three nodes of Apache Kafka and of dmq; nodes are lost and come back

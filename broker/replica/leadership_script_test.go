@@ -1,70 +1,25 @@
 package replica
 
 import (
-	"bufio"
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/distributedmq/dmq/internal/transcript"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
-// Only commit the changes of -rewrite if you understand what caused them.
-var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts")
-
-// TestLeadership_Transcripts plays testdata/leadership: commands and, after "----", what they led to.
+// TestLeadership_Transcripts plays what a leader does, and after each command how things stand.
 func TestLeadership_Transcripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/leadership/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := playLeadership(want)
-			if *rewrite {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-func playLeadership(script []byte) []byte {
-	s := &leaderScript{now: time.Unix(1000, 0), known: map[protocol.NodeID]protocol.BrokerEpoch{1: 10, 2: 20, 3: 30}}
-	var out bytes.Buffer
-	skipping := false
-	for scanner := bufio.NewScanner(bytes.NewReader(script)); scanner.Scan(); {
-		switch line := scanner.Text(); {
-		case line == "":
-			skipping = false
-		case strings.HasPrefix(line, "#"):
-			out.WriteString(line + "\n")
-		case line == "----":
-			skipping = true
-		case !skipping:
-			note := s.run(strings.Fields(line))
-			fmt.Fprintf(&out, "%s\n----\n%s%s\n\n", line, note, s.state())
-		}
-	}
-	return out.Bytes()
+	transcript.Play(t, "testdata/leadership/*.txt", func(*testing.T) func(line string) string {
+		s := &leaderScript{now: time.Unix(1000, 0), known: map[protocol.NodeID]protocol.BrokerEpoch{1: 10, 2: 20, 3: 30}}
+		return func(line string) string { return s.run(strings.Fields(line)) + s.state() }
+	})
 }
 
 // leaderScript is broker 1, which leads a partition of brokers 1 to 3, and what it knows.
@@ -166,5 +121,5 @@ func (s *leaderScript) state() string {
 	if s.ld.pending != nil {
 		out += ", pending"
 	}
-	return fmt.Sprintf("%s; log end %d, high watermark %d", out, s.end, s.hw)
+	return fmt.Sprintf("%s; log end %d, high watermark %d\n", out, s.end, s.hw)
 }

@@ -1,23 +1,18 @@
 package controller_test
 
 import (
-	"bufio"
-	"bytes"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/internal/transcript"
 	"github.com/distributedmq/dmq/kraft/controller"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/kraft/metadata"
@@ -25,61 +20,16 @@ import (
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
-// Only commit the changes of -rewrite if you understand what caused them.
-var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts")
-
-// TestTranscripts plays testdata/*.txt: blocks of one command and, after "----", what it led to.
+// TestTranscripts plays what a controller decides.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, want)
-			if *rewrite {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-// play runs the commands of a transcript and returns it with the outcome.
-func play(t *testing.T, transcript []byte) []byte {
-	t.Helper()
-	s := controller.NewScript(controller.Options{
-		NodeID: 1, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
-		Settings: controller.Settings{NumPartitions: 2},
-		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "group.version": {Min: 0, Max: 1}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
-	}, "cluster")
-	var out bytes.Buffer
-	scanner := bufio.NewScanner(bytes.NewReader(transcript))
-	skipping := false
-	for scanner.Scan() {
-		line := scanner.Text()
-		switch {
-		case line == "":
-			skipping = false
-			out.WriteString("\n")
-		case strings.HasPrefix(line, "#"):
-			out.WriteString(line + "\n")
-		case line == "----":
-			skipping = true
-		case !skipping:
-			fmt.Fprintf(&out, "%s\n----\n%s", line, run(t, s, line))
-		}
-	}
-	return out.Bytes()
+	transcript.Play(t, "testdata/*.txt", func(t *testing.T) func(line string) string {
+		s := controller.NewScript(controller.Options{
+			NodeID: 1, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
+			Settings: controller.Settings{NumPartitions: 2},
+			Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "group.version": {Min: 0, Max: 1}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
+		}, "cluster")
+		return func(line string) string { return run(t, s, line) }
+	})
 }
 
 // args are the key=value words of a command; a key may come several times.
@@ -121,16 +71,12 @@ func nullable(s string) *string {
 
 func run(t *testing.T, s *controller.Script, line string) string {
 	t.Helper()
-	words := strings.Fields(line)
-	a := args{}
-	for _, w := range words[1:] {
-		key, value, _ := strings.Cut(w, "=")
-		a[key] = append(a[key], value)
-	}
+	fields := strings.Fields(line)
+	a := words(fields[1:])
 	var req kmsg.Request
-	switch words[0] {
+	switch fields[0] {
 	case "after":
-		d, err := time.ParseDuration(words[1])
+		d, err := time.ParseDuration(fields[1])
 		if err != nil {
 			t.Fatal(err)
 		}

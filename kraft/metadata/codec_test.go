@@ -198,6 +198,7 @@ func TestRecord_OlderVersions(t *testing.T) {
 	}{
 		{&metadata.RegisterBrokerRecord{ID: 1, Epoch: 5, LogDirs: []protocol.TopicID{{1}}}, 1},
 		{&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 5, Fenced: new(true)}, 1},
+		{&metadata.RegisterControllerRecord{ID: 1, IncarnationID: protocol.TopicID{2}}, len(protocol.TopicID{})},
 	}
 	for _, tt := range tests {
 		b := metadata.AppendRecord(nil, tt.record)

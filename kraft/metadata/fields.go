@@ -7,7 +7,7 @@ import (
 )
 
 // The fields of each record, in their order on disk. Versions are 0 but for RegisterBroker and BrokerRegistrationChange, which
-// have cordoned directories since 1.
+// have cordoned directories since 1, and RegisterController, which has the directory since 1.
 
 func (r *ClusterRecord) encode(e *encoder)           { e.string(r.ClusterID) }
 func (r *ClusterRecord) decode(d *decoder, _ uint64) { r.ClusterID = d.string() }

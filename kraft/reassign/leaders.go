@@ -1,6 +1,7 @@
 package reassign
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -58,12 +59,7 @@ func (p *planner) balanceLeaders(settled bool) {
 
 // leaderPath is a shortest way for leadership from a broker to one that leads at least two less; nil without one.
 func (p *planner) leaderPath(edges []map[int]map[int]bool) []int {
-	order := make([]int, len(p.brokers))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(x, y int) int { return p.first[y] - p.first[x] })
-	for _, start := range order {
+	for _, start := range p.sorted(func(x, y int) int { return cmp.Compare(p.first[y], p.first[x]) }) {
 		came := map[int]int{start: -1}
 		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {
 			at := queue[0]

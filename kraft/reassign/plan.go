@@ -80,7 +80,6 @@ func Plan(partitions []Partition, brokers []Broker, o Options) ([]Move, error) {
 // planner works with brokers by their position. Positions from len(brokers) on are brokers that are not allowed.
 type planner struct {
 	brokers []Broker
-	at      map[protocol.NodeID]int
 	parts   []part
 	target  []int            // replicas each broker should have
 	count   []int            // replicas each broker has
@@ -96,10 +95,11 @@ type part struct {
 }
 
 func newPlanner(partitions []Partition, brokers []Broker) *planner {
-	p := &planner{brokers: slices.Clone(brokers), at: make(map[protocol.NodeID]int, len(brokers))}
+	p := &planner{brokers: slices.Clone(brokers)}
 	slices.SortFunc(p.brokers, func(x, y Broker) int { return cmp.Compare(x.ID, y.ID) })
+	positions := make(map[protocol.NodeID]int, len(brokers))
 	for i, b := range p.brokers {
-		p.at[b.ID] = i
+		positions[b.ID] = i
 	}
 	p.count, p.first = make([]int, len(brokers)), make([]int, len(brokers))
 	p.topics = make([]map[string]int, len(brokers))
@@ -109,7 +109,7 @@ func newPlanner(partitions []Partition, brokers []Broker) *planner {
 	for _, given := range partitions {
 		one := part{Partition: given}
 		for _, id := range given.Replicas {
-			at, ok := p.at[id]
+			at, ok := positions[id]
 			if !ok {
 				at = -1
 			} else {
@@ -140,18 +140,23 @@ func (p *planner) share() {
 	if n == 0 {
 		return
 	}
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(p.count[y], p.count[x]) })
 	p.target = make([]int, n)
-	for i, b := range order {
+	for i, b := range p.sorted(func(x, y int) int { return cmp.Compare(p.count[y], p.count[x]) }) {
 		p.target[b] = total / n
 		if i < total%n {
 			p.target[b]++
 		}
 	}
+}
+
+// sorted lists the brokers in an order; those that are equal in it by their ids.
+func (p *planner) sorted(compare func(x, y int) int) []int {
+	order := make([]int, len(p.brokers))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, compare)
+	return order
 }
 
 // surplus is how many replicas a broker has beyond its share.
@@ -257,8 +262,8 @@ func (p *planner) balance() {
 		}
 	}
 	shift := func(pairs func(from, to int) bool) bool {
-		for _, from := range p.byCount(-1) {
-			for _, to := range p.byCount(1) {
+		for _, from := range p.bySurplus(-1) {
+			for _, to := range p.bySurplus(1) {
 				if !pairs(from, to) {
 					continue
 				}
@@ -278,14 +283,9 @@ func (p *planner) balance() {
 	}
 }
 
-// byCount are the brokers by what they have beyond their share: the least first, or with -1 the most.
-func (p *planner) byCount(sign int) []int {
-	order := make([]int, len(p.brokers))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(x, y int) int { return sign * cmp.Compare(p.surplus(x), p.surplus(y)) })
-	return order
+// bySurplus are the brokers by what they have beyond their share: the least first, or with -1 the most.
+func (p *planner) bySurplus(sign int) []int {
+	return p.sorted(func(x, y int) int { return sign * cmp.Compare(p.surplus(x), p.surplus(y)) })
 }
 
 // candidate chooses the partition whose replica moves between two brokers, or -1.

@@ -134,7 +134,7 @@ func (l *controllerLink) overNetwork(ctx context.Context, req kmsg.Request, send
 		select {
 		case r := <-done:
 			l.give(link, exclusive)
-			return r.resp, l.unknown(r.err)
+			return r.resp, unknownOutcome(r.err)
 		case <-changes:
 			if now, _, ok := l.quorum.Leader(); ok && now != leader && grace == nil {
 				grace = time.After(answerGrace)
@@ -145,8 +145,8 @@ func (l *controllerLink) overNetwork(ctx context.Context, req kmsg.Request, send
 	}
 }
 
-// unknown marks the failure of a request that may have been carried out.
-func (l *controllerLink) unknown(err error) error {
+// unknownOutcome marks the failure of a request that may have been carried out.
+func unknownOutcome(err error) error {
 	if err == nil || errors.Is(err, nodelink.ErrNotSent) {
 		return err
 	}

@@ -126,9 +126,7 @@ func TestLifecycle_BeatsAndRegistersAgain(t *testing.T) {
 	})
 }
 
-// TestLifecycle_NothingButStopWhileStopping: an ordinary heartbeat during a controlled shutdown would tell the controller
-// that the broker stays.
-// What is new is told at once, not with the next beat.
+// TestLifecycle_BeatSoon: what is new is told at once, not with the next beat.
 func TestLifecycle_BeatSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeController{}
@@ -149,6 +147,8 @@ func TestLifecycle_BeatSoon(t *testing.T) {
 	})
 }
 
+// TestLifecycle_NothingButStopWhileStopping: an ordinary heartbeat during a controlled shutdown would tell the controller
+// that the broker stays.
 func TestLifecycle_NothingButStopWhileStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeController{stays: 100} // 5 s of asking: more than two intervals

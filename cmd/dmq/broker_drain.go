@@ -25,11 +25,11 @@ type drainOptions struct {
 func newBrokerDrain(a *app) *cobra.Command {
 	var o drainOptions
 	cmd := &cobra.Command{
-		Use: "drain BROKER", Short: "Empty a broker: no new replicas, leadership away, then every replica",
+		Use: "drain BROKER", Short: "Empty a broker: leadership away, no new replicas, then every replica",
 		Long: `Empty a broker so that it can be taken away for good, or get another disk. In this order:
 
-  1. it is cordoned: cordoned.log.dirs=*, so that it gets no new replicas
-  2. others become the leaders of its partitions, where they are in sync
+  1. others become the leaders of its partitions, where they are in sync
+  2. it is cordoned: cordoned.log.dirs=*, so that it gets no new replicas
   3. its replicas move to the other brokers, those with the fewest first, and racks kept apart
 
 The broker goes on serving until it holds nothing. Ctrl-C only ends the watching, and the same command goes on with it. Other
@@ -80,13 +80,13 @@ func (d *drain) run(ctx context.Context, rate int64, o drainOptions) error {
 	if o.dryRun {
 		return d.a.print(result{value: newAssignment(plan, false), names: newAssignment(plan, false).names(), table: planGrids(s, plan, targets)})
 	}
+	if err := d.leadAway(ctx, s); err != nil {
+		return err
+	}
 	if b.State == brokerUp {
 		if err := d.cordon(ctx); err != nil {
 			return err
 		}
-	}
-	if err := d.leadAway(ctx, s); err != nil {
-		return err
 	}
 	if s, err = d.state(ctx); err != nil {
 		return err
@@ -172,13 +172,13 @@ func (d *drain) cordon(ctx context.Context) error {
 }
 
 // leadAway makes others the leaders, where another replica is in sync. Putting the broker last among the replicas copies
-// nothing; then the first replica is elected.
+// nothing; then the first replica is elected. It comes before the cordon, as no assignment may name a cordoned broker: one that
+// is cordoned already leads until its replicas leave.
 func (d *drain) leadAway(ctx context.Context, s *clusterState) error {
 	ctx, cancel := d.bounded(ctx)
 	defer cancel()
 	var req kadm.AlterPartitionAssignmentsReq
-	set := make(kadm.TopicsSet)
-	n := 0
+	var led []*partitionState
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
 		if p.Leader != d.id || p.reassigning() || len(p.InSync) < 2 {
@@ -189,20 +189,27 @@ func (d *drain) leadAway(ctx context.Context, s *clusterState) error {
 		if !slices.Equal(order, p.Replicas) {
 			req.Assign(p.Topic, p.Partition, order)
 		}
-		set.Add(p.Topic, p.Partition)
-		n++
+		led = append(led, p)
 	}
-	if n == 0 {
+	if len(led) == 0 {
 		return nil
 	}
 	answers, err := d.adm.AlterPartitionAssignments(ctx, req)
 	if err != nil {
 		return reassignFailure(err)
 	}
-	if err := answers.Error(); err != nil {
-		return err
+	set := make(kadm.TopicsSet)
+	n := 0
+	for _, p := range led {
+		if answers[p.Topic][p.Partition].Err == nil { // else it gets another leader when its replica leaves
+			set.Add(p.Topic, p.Partition)
+			n++
+		}
 	}
-	// What is not elected now is when its replica leaves.
+	if n == 0 {
+		return nil
+	}
+	// What is not elected now is when its replica leaves, too.
 	if _, err := d.adm.ElectLeaders(ctx, kadm.ElectPreferredReplica, set); err != nil {
 		return err
 	}

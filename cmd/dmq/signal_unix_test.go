@@ -261,7 +261,10 @@ func TestDev_Cluster(t *testing.T) {
 		return out.String()
 	}
 	dmq(codeOK, "cluster", "health", "--wait")
-	dmq(codeOK, "topic", "create", "orders", "-p", "3", "-r", "3")
+	dmq(codeOK, "topic", "create", "orders", "-p", "4", "-r", "3")
+	if led := dmq(codeOK, "partition", "list", "-o", "json"); !strings.Contains(led, `"leader": 4`) {
+		t.Fatalf("the broker to drain leads nothing:\n%s", led)
+	}
 	if list := dmq(codeOK, "broker", "list"); strings.Count(list, " up ") != 4 || !strings.Contains(list, " c ") {
 		t.Errorf("brokers:\n%s", list)
 	}

@@ -88,8 +88,8 @@ func (p *partitionState) reassigning() bool { return len(p.Adding)+len(p.Removin
 
 func (p *partitionState) tp() topicPartition { return topicPartition{p.Topic, p.Partition} }
 
-// quorumTimeout is how long the quorum may take to describe itself: without a leader nobody can, and the rest is still
-// worth showing.
+// quorumTimeout is how long the quorum may take to answer a question: without a leader it cannot, and the rest is still worth
+// showing.
 const quorumTimeout = 5 * time.Second
 
 // clusterState asks the cluster for everything but what only single brokers know.
@@ -105,12 +105,14 @@ func (a *app) clusterState(ctx context.Context, cl *kgo.Client) (*clusterState, 
 	if err := s.askMinISR(ctx, cl); err != nil {
 		return nil, err
 	}
-	if err := s.askReassignments(ctx, cl); err != nil {
-		return nil, err
-	}
 	s.Quorum, s.QuorumErr = askQuorum(ctx, cl)
 	if s.Quorum != nil {
 		s.Controller = s.Quorum.Leader
+	}
+	if s.Quorum != nil || unsupported(s.QuorumErr) { // else nobody can tell what moves: it is the controller who knows
+		if err := s.askReassignments(ctx, cl); err != nil {
+			return nil, err
+		}
 	}
 	s.count()
 	return s, nil
@@ -211,7 +213,13 @@ func (s *clusterState) askMinISR(ctx context.Context, cl *kgo.Client) error {
 
 // askReassignments notes which partitions move. A cluster that cannot move any has none.
 func (s *clusterState) askReassignments(ctx context.Context, cl *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, quorumTimeout)
+	defer cancel()
 	moves, err := listReassignments(ctx, cl)
+	if errors.Is(err, context.DeadlineExceeded) { // the controller that answered before is gone
+		s.Quorum, s.QuorumErr, s.Controller = nil, err, -1
+		return nil
+	}
 	if err != nil {
 		return err
 	}

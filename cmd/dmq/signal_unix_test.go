@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -234,74 +235,112 @@ func testApp(w *strings.Builder) *app {
 	return &app{in: strings.NewReader(""), out: w, err: w, files: os.ReadFile, terminal: func(any) bool { return false }, size: func(any) (int, int) { return 0, 0 }}
 }
 
-// TestDev_Cluster: four nodes, one of which is drained and used again, one killed and missed, and all of which stop by one
-// signal.
-func TestDev_Cluster(t *testing.T) {
+// runningCluster is what dmq dev --nodes runs.
+type runningCluster struct {
+	cmd     *exec.Cmd
+	brokers string
+	banner  string
+}
+
+func startCluster(t *testing.T, n int) *runningCluster {
+	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
-	cmd, lines := dmqProcess(t, "dev", "--nodes", "4")
-	text := awaitLine(t, lines, "Ctrl-C stops all nodes")
+	cmd, lines := dmqProcess(t, "dev", "--nodes", strconv.Itoa(n))
+	d := &runningCluster{cmd: cmd, banner: awaitLine(t, lines, "Ctrl-C stops all nodes")}
 	go func() {
 		for range lines { // keep the pipe empty
 		}
 	}()
-	_, rest, _ := strings.Cut(text, "export DMQ_BROKERS=")
-	brokers, _, _ := strings.Cut(rest, ";")
-	_, rest, _ = strings.Cut(text, "Node 3      pid ")
-	pidText, _, _ := strings.Cut(rest, ",")
-	pid, err := strconv.Atoi(pidText)
-	if err != nil {
-		t.Fatalf("%v in %s", err, text)
+	_, rest, _ := strings.Cut(d.banner, "export DMQ_BROKERS=")
+	d.brokers, _, _ = strings.Cut(rest, ";")
+	d.dmq(t, codeOK, "cluster", "health", "--wait")
+	return d
+}
+
+// dmq runs a command against the nodes and returns what it prints.
+func (d *runningCluster) dmq(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	var out strings.Builder
+	if code := run(append([]string{"-b", d.brokers}, args...), testApp(&out)); code != want {
+		t.Fatalf("dmq %s: exit %d\n%s", strings.Join(args, " "), code, out.String())
 	}
-	dmq := func(want int, args ...string) string {
-		t.Helper()
-		var out strings.Builder
-		if code := run(append([]string{"-b", brokers}, args...), testApp(&out)); code != want {
-			t.Fatalf("dmq %s: exit %d\n%s", strings.Join(args, " "), code, out.String())
+	return out.String()
+}
+
+// until runs a command again and again until it prints the text.
+func (d *runningCluster) until(t *testing.T, text string, want int, args ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		out := d.dmq(t, want, args...)
+		if strings.Contains(out, text) {
+			return
 		}
-		return out.String()
+		if time.Now().After(deadline) {
+			t.Fatalf("dmq %s does not print %q:\n%s", strings.Join(args, " "), text, out)
+		}
 	}
-	dmq(codeOK, "cluster", "health", "--wait")
-	dmq(codeOK, "topic", "create", "orders", "-p", "4", "-r", "3")
-	if led := dmq(codeOK, "partition", "list", "-o", "json"); !strings.Contains(led, `"leader": 4`) {
-		t.Fatalf("the broker to drain leads nothing:\n%s", led)
+}
+
+// kill ends a node as a crash would.
+func (d *runningCluster) kill(t *testing.T, node int) {
+	t.Helper()
+	_, rest, _ := strings.Cut(d.banner, fmt.Sprintf("Node %d      pid ", node))
+	text, _, _ := strings.Cut(rest, ",")
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%v in %s", err, d.banner)
 	}
-	if list := dmq(codeOK, "broker", "list"); strings.Count(list, " up ") != 4 || !strings.Contains(list, " c ") {
-		t.Errorf("brokers:\n%s", list)
-	}
-	dmq(codeOK, "broker", "drain", "4")
-	if held := dmq(codeOK, "partition", "list", "--broker", "4", "-o", "name"); held != "" {
-		t.Errorf("a drained broker holds\n%s", held)
-	}
-	if list := dmq(codeOK, "broker", "list"); !strings.Contains(list, "up, cordoned") {
-		t.Errorf("brokers:\n%s", list)
-	}
-	dmq(codeOK, "broker", "resume", "4")
-	plan := filepath.Join(t.TempDir(), "plan.json")
-	dmq(codeOK, "partition", "reassign", "plan", "--save", plan)
-	dmq(codeOK, "partition", "reassign", "apply", plan, "--throttle", "100MiB")
-	if held := dmq(codeOK, "partition", "list", "--broker", "4", "-o", "name"); held == "" {
-		t.Error("a broker that was resumed got no share")
-	}
-	dmq(codeOK, "partition", "reassign", "status", plan)
-	dmq(codeOK, "cluster", "health", "--wait")
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if list := dmq(codeOK, "partition", "list", "--under-replicated", "-o", "name"); list != "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("a killed broker is not missed")
-		}
+}
+
+// TestDev_Cluster: four nodes, one of which is drained and used again, one killed and missed, and all of which stop by one
+// signal.
+func TestDev_Cluster(t *testing.T) {
+	d := startCluster(t, 4)
+	d.dmq(t, codeOK, "topic", "create", "orders", "-p", "4", "-r", "3")
+	d.until(t, `"leader": 4`, codeOK, "partition", "list", "-o", "json") // a leader is harder to drain
+	if list := d.dmq(t, codeOK, "broker", "list"); strings.Count(list, " up ") != 4 || !strings.Contains(list, " c ") {
+		t.Errorf("brokers:\n%s", list)
 	}
-	if health := dmq(codeUnhealthy, "cluster", "health"); !strings.Contains(health, "YELLOW") || !strings.Contains(health, "broker 3") {
+	d.dmq(t, codeOK, "broker", "drain", "4")
+	if held := d.dmq(t, codeOK, "partition", "list", "--broker", "4", "-o", "name"); held != "" {
+		t.Errorf("a drained broker holds\n%s", held)
+	}
+	if list := d.dmq(t, codeOK, "broker", "list"); !strings.Contains(list, "up, cordoned") {
+		t.Errorf("brokers:\n%s", list)
+	}
+	d.dmq(t, codeOK, "broker", "resume", "4")
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	d.dmq(t, codeOK, "partition", "reassign", "plan", "--save", plan)
+	d.dmq(t, codeOK, "partition", "reassign", "apply", plan, "--throttle", "100MiB")
+	if held := d.dmq(t, codeOK, "partition", "list", "--broker", "4", "-o", "name"); held == "" {
+		t.Error("a broker that was resumed got no share")
+	}
+	d.dmq(t, codeOK, "partition", "reassign", "status", plan)
+	d.dmq(t, codeOK, "cluster", "health", "--wait")
+	d.kill(t, 3)
+	d.until(t, "orders", codeOK, "partition", "list", "--under-replicated", "-o", "name")
+	if health := d.dmq(t, codeUnhealthy, "cluster", "health"); !strings.Contains(health, "YELLOW") || !strings.Contains(health, "broker 3") {
 		t.Errorf("health:\n%s", health)
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if code := exitCode(t, cmd); code != 0 {
+	if code := exitCode(t, d.cmd); code != 0 {
 		t.Errorf("exit %d after a graceful stop", code)
+	}
+}
+
+// TestDev_NoQuorum: what is left of a cluster that has lost its quorum is still shown.
+func TestDev_NoQuorum(t *testing.T) {
+	d := startCluster(t, 3)
+	d.kill(t, 2)
+	d.kill(t, 3)
+	d.until(t, "the metadata quorum does not answer", codeUnhealthy, "cluster", "health")
+	d.kill(t, 1)
+	if code := exitCode(t, d.cmd); code != codeFailed {
+		t.Errorf("exit %d, want that all nodes are gone", code)
 	}
 }

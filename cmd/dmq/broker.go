@@ -59,8 +59,8 @@ func newBrokerDisks(dirs kadm.DescribedLogDirs) brokerDisks {
 	return out
 }
 
-// disks asks every broker that is up what it holds. Those that do not answer are left out.
-func (s *clusterState) disks(ctx context.Context, adm *kadm.Client) map[int32]brokerDisks {
+// allDisks asks every broker that is up what it holds. Those that do not answer are left out.
+func allDisks(ctx context.Context, adm *kadm.Client) map[int32]brokerDisks {
 	all, _ := adm.DescribeAllLogDirs(ctx, nil) // who did not answer is missing
 	out := make(map[int32]brokerDisks, len(all))
 	for id, dirs := range all {
@@ -88,7 +88,7 @@ func newBrokerList(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.print(listedBrokers(s, s.disks(ctx, kadm.NewClient(cl))))
+				return a.print(listedBrokers(s, allDisks(ctx, kadm.NewClient(cl))))
 			})
 		},
 	}

@@ -46,7 +46,7 @@ stopping it hands its leadership over. dmq broker resume undoes the cordon.`,
 			if err != nil {
 				return err
 			}
-			return a.withWatcher(cmd.Context(), func(w *mover) error {
+			return a.withMover(cmd.Context(), func(w *mover) error {
 				w.again = "dmq broker drain " + given[0]
 				d := &drain{mover: w, id: id}
 				return d.run(cmd.Context(), rate, o)
@@ -290,7 +290,7 @@ itself: that takes a plan.`,
 			if err != nil {
 				return err
 			}
-			return a.withWatcher(cmd.Context(), func(w *mover) error { return w.resume(cmd.Context(), id) })
+			return a.withMover(cmd.Context(), func(w *mover) error { return w.resume(cmd.Context(), id) })
 		},
 	}
 }

@@ -52,17 +52,11 @@ when partitions name it and nobody is registered under its id.`,
 func (a *app) statusResult(s *clusterState) result {
 	h := judge(s)
 	counts := s.partitionCounts()
-	up := 0
-	for _, b := range s.Brokers {
-		if b.State == brokerUp {
-			up++
-		}
-	}
 	head := grid{
 		header:  []string{"CLUSTER", "HEALTH", "CONTROLLER", "BROKERS", "TOPICS", "PARTITIONS", "UNDER-REPLICATED", "OFFLINE", "UNDER-MIN-ISR", "AT-MIN-ISR", "LEADER-NOT-PREFERRED", "REASSIGNING"},
 		numeric: []int{2, 4, 5, 6, 7, 8, 9, 10, 11}, wide: 9,
 		rows: [][]any{{
-			s.ID, h.Status, orNobody(s.Controller), fmt.Sprintf("%d of %d", up, len(s.Brokers)), counts.Topics, counts.Partitions,
+			s.ID, h.Status, orNobody(s.Controller), fmt.Sprintf("%d of %d", s.up(), len(s.Brokers)), counts.Topics, counts.Partitions,
 			counts.UnderReplicated, counts.Offline, counts.UnderMinISR, counts.AtMinISR, counts.LeaderNotPreferred, counts.Reassigning,
 		}},
 	}

@@ -140,13 +140,7 @@ func judge(s *clusterState) *clusterHealth {
 }
 
 func summary(s *clusterState) string {
-	up := 0
-	for _, b := range s.Brokers {
-		if b.State == brokerUp {
-			up++
-		}
-	}
-	text := fmt.Sprintf("%d of %s up, %s", up, count(len(s.Brokers), "broker"), count(len(s.Partitions), "partition"))
+	text := fmt.Sprintf("%d of %s up, %s", s.up(), count(len(s.Brokers), "broker"), count(len(s.Partitions), "partition"))
 	if s.Quorum != nil {
 		all, following := s.Quorum.voters()
 		text += fmt.Sprintf(", quorum of %s led by node %v", count(all, "voter"), orNobody(s.Quorum.Leader))
@@ -223,12 +217,7 @@ func (s *clusterState) member(id int32) *quorumMember {
 	if s.Quorum == nil {
 		return nil
 	}
-	for i := range s.Quorum.Replicas {
-		if s.Quorum.Replicas[i].ID == id {
-			return &s.Quorum.Replicas[i]
-		}
-	}
-	return nil
+	return s.Quorum.member(id)
 }
 
 func judgePartitions(s *clusterState) []clusterProblem {

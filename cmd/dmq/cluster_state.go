@@ -84,6 +84,9 @@ func (p *partitionState) atMinISR() bool { return p.MinInSync > 0 && len(p.InSyn
 // preferred reports whether the first replica leads.
 func (p *partitionState) preferred() bool { return len(p.Replicas) > 0 && p.Leader == p.Replicas[0] }
 
+// notPreferred reports whether a replica leads that is not the first.
+func (p *partitionState) notPreferred() bool { return !p.offline() && !p.preferred() }
+
 func (p *partitionState) reassigning() bool { return len(p.Adding)+len(p.Removing) > 0 }
 
 func (p *partitionState) tp() topicPartition { return topicPartition{p.Topic, p.Partition} }
@@ -173,6 +176,17 @@ func (s *clusterState) broker(id int32) *brokerState {
 		return &s.Brokers[i]
 	}
 	return nil
+}
+
+// up counts the brokers that are up.
+func (s *clusterState) up() int {
+	n := 0
+	for i := range s.Brokers {
+		if s.Brokers[i].State == brokerUp {
+			n++
+		}
+	}
+	return n
 }
 
 // minISRKey is the topic property that says how many replicas have to be in sync.
@@ -309,7 +323,7 @@ func (s *clusterState) partitionCounts() partitionCounts {
 		}
 		for n, is := range map[*int]bool{
 			&c.UnderReplicated: p.UnderReplicated, &c.Offline: p.offline(), &c.UnderMinISR: p.underMinISR(), &c.AtMinISR: p.atMinISR() && len(p.Replicas) > p.MinInSync,
-			&c.LeaderNotPreferred: !p.offline() && !p.preferred(), &c.Reassigning: p.reassigning(),
+			&c.LeaderNotPreferred: p.notPreferred(), &c.Reassigning: p.reassigning(),
 		} {
 			if is {
 				*n++

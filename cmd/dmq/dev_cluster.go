@@ -60,7 +60,7 @@ func (a *app) devCluster(ctx context.Context, o devOptions, dir string) error {
 		}
 	}
 	for _, n := range nodes {
-		if err := n.awaitReady(signals); err != nil || !n.running() {
+		if err := n.awaitReady(signals); err != nil {
 			return err
 		}
 	}
@@ -207,25 +207,27 @@ func (n *devNode) awaitReady(signals <-chan os.Signal) error {
 
 // stopNodes stops all gracefully, at once; a second signal kills them.
 func stopNodes(nodes []*devNode, signals <-chan os.Signal) {
-	done := make(chan struct{})
 	for _, n := range nodes {
 		if n.cmd != nil && n.running() && n.cmd.Process.Signal(syscall.SIGTERM) != nil {
 			_ = n.cmd.Process.Kill() // a system without SIGTERM, or it is gone
 		}
 	}
-	go func() {
-		if secondSignal(signals, done) != nil {
+	stopped := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		if secondSignal(signals, stopped) != nil {
 			for _, n := range nodes {
 				if n.cmd != nil {
 					_ = n.cmd.Process.Kill() // it may be gone
 				}
 			}
 		}
-	}()
+	})
 	for _, n := range nodes {
 		n.output.Wait()
 	}
-	close(done)
+	close(stopped)
+	watcher.Wait()
 }
 
 func (a *app) devBanner(nodes []*devNode, took time.Duration, dir string, throwAway bool) {

@@ -39,7 +39,7 @@ func (f *partitionFilter) matches(p *partitionState) bool {
 		{f.offline, p.offline()},
 		{f.underMinISR, p.underMinISR()},
 		{f.atMinISR, p.atMinISR()},
-		{f.notPreferred, !p.preferred()},
+		{f.notPreferred, p.notPreferred()},
 		{f.reassigning, p.reassigning()},
 	} {
 		if c.wanted && c.holds {
@@ -165,7 +165,7 @@ func (p *partitionState) words() string {
 		{p.offline(), "offline"},
 		{p.underMinISR(), "under-min-isr"},
 		{p.UnderReplicated, "under-replicated"},
-		{!p.offline() && !p.preferred(), "leader-not-preferred"},
+		{p.notPreferred(), "leader-not-preferred"},
 		{p.reassigning(), "reassigning"},
 	} {
 		if w.holds {

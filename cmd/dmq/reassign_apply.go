@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ detached from is to be applied again at the end, or they stay.`,
 			if err != nil {
 				return err
 			}
-			return a.withWatcher(cmd.Context(), func(w *mover) error {
+			return a.withMover(cmd.Context(), func(w *mover) error {
 				w.again = "dmq partition reassign apply " + given[0]
 				moves, err := w.compare(cmd.Context(), plan)
 				if err != nil {
@@ -83,7 +84,8 @@ type mover struct {
 	again string // the command that goes on with it
 }
 
-func (a *app) withWatcher(ctx context.Context, do func(*mover) error) error {
+// withMover runs do with a client that is not bound by --timeout as a whole.
+func (a *app) withMover(ctx context.Context, do func(*mover) error) error {
 	cl, err := a.client(ctx)
 	if err != nil {
 		return err
@@ -112,7 +114,9 @@ type move struct {
 	from   []int32 // all that have a replica now, those that are being added left out
 	target []int32
 	begun  bool // the cluster is at it already
-	done   bool
+	done   bool // nothing of it is to be waited for
+
+	refused bool // by the cluster
 
 	total, copied int64 // bytes, of all replicas that are added
 }
@@ -209,7 +213,7 @@ func (w *mover) submit(ctx context.Context, moves []*move) (refused []*failure, 
 		if !ok || r.Err == nil {
 			continue
 		}
-		m.done = true
+		m.done, m.refused = true, true
 		f := explain(r.Err)
 		refused = append(refused, &failure{code: f.code, kafka: f.kafka, what: m.String() + ": " + f.what, why: r.ErrMessage, next: "Make a new plan: dmq partition reassign plan", cause: r.Err})
 	}
@@ -244,7 +248,7 @@ func (w *mover) finish(ctx context.Context, moves []*move, began time.Time, refu
 		p := s.partition(m.topicPartition)
 		bytes += m.total
 		switch {
-		case slices.ContainsFunc(refused, func(f *failure) bool { return strings.HasPrefix(f.what, m.String()+":") }):
+		case m.refused:
 			continue
 		case p == nil:
 			failures = append(failures, &failure{code: codeNotFound, what: m.String() + " was deleted meanwhile"})
@@ -321,7 +325,7 @@ func (w *mover) throttle(ctx context.Context, moves []*move, rate int64) error {
 		}
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	for _, topic := range sortedKeys(leaders) {
+	for _, topic := range slices.Sorted(maps.Keys(leaders)) {
 		lead, follow := strings.Join(leaders[topic], ","), strings.Join(followers[topic], ",")
 		addConfigs(req, kmsg.ConfigResourceTypeTopic, topic, map[string]*string{leaderReplicas: &lead, followerReplicas: &follow})
 	}
@@ -350,7 +354,7 @@ func (w *mover) throttled(ctx context.Context, moves []*move) (*kmsg.Incremental
 	for _, m := range moves {
 		topics[m.topic] = nil
 	}
-	configs, err := w.adm.DescribeTopicConfigs(ctx, sortedKeys(topics)...)
+	configs, err := w.adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(topics))...)
 	if err != nil {
 		return nil, err
 	}
@@ -397,7 +401,7 @@ func addConfigs(req *kmsg.IncrementalAlterConfigsRequest, kind kmsg.ConfigResour
 	}
 	r := kmsg.NewIncrementalAlterConfigsRequestResource()
 	r.ResourceType, r.ResourceName = kind, name
-	for _, key := range sortedKeys(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 		c.Name, c.Value, c.Op = key, values[key], kmsg.IncrementalAlterConfigOpSet
 		if c.Value == nil {
@@ -437,13 +441,4 @@ func involved(moves []*move) []int32 {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

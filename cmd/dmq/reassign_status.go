@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -26,7 +27,7 @@ code is then 0 when all of it is, and 6 when not.`,
 					return err
 				}
 			}
-			return a.withWatcher(cmd.Context(), func(w *mover) error { return w.status(cmd.Context(), plan) })
+			return a.withMover(cmd.Context(), func(w *mover) error { return w.status(cmd.Context(), plan) })
 		},
 	}
 }
@@ -91,7 +92,7 @@ func (w *mover) status(ctx context.Context, plan *replicaPlan) error {
 		return err
 	}
 	if w.a.output == "table" || w.a.output == "wide" {
-		for _, id := range sortedKeys(out.Throttled) {
+		for _, id := range slices.Sorted(maps.Keys(out.Throttled)) {
 			w.a.say("Broker %s is throttled to %s/s\n", id, size(out.Throttled[id]))
 		}
 		if len(moves) == 0 {
@@ -154,7 +155,7 @@ Throttles are taken away when nothing moves any more. Moves that are done are un
 			if err != nil {
 				return err
 			}
-			return a.withWatcher(cmd.Context(), func(w *mover) error { return w.cancel(cmd.Context(), selected, o.yes) })
+			return a.withMover(cmd.Context(), func(w *mover) error { return w.cancel(cmd.Context(), selected, o.yes) })
 		},
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "everything that is being moved")

@@ -36,7 +36,7 @@ format one controller with --standalone and the others with --no-initial-control
 (dmq cluster quorum add-voter); or format all of them with the same --initial-controllers.`,
 		Example: "  dmq storage format -c server.properties --cluster-id kxu-4CYxQGOWmtBTJqDTMg --standalone\n" +
 			"  dmq storage format -c server.properties --cluster-id kxu-4CYxQGOWmtBTJqDTMg --no-initial-controllers",
-		Args: args(0, 0, ""),
+		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error { return a.format(&o) },
 	}
 	f := cmd.Flags()

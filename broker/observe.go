@@ -226,11 +226,10 @@ func (n *node) clusterStats() metrics.ClusterStats {
 			if len(p.Adding)+len(p.Removing) > 0 {
 				s.Reassigning++
 			}
-			switch p.Leader {
-			case image.NoLeader:
+			if p.Leader == image.NoLeader {
 				s.OfflinePartitions++
-			case p.Replicas[0]:
-			default:
+			}
+			if p.Leader != p.Replicas[0] { // as in Kafka also without a leader
 				s.PreferredImbalance++
 			}
 		}

@@ -103,10 +103,10 @@ func (b *builder) quorum(c *Config) {
 	c.ConfiguredNodes = max(1, len(c.QuorumVoters), len(c.QuorumBootstrap))
 	self := slices.ContainsFunc(c.QuorumVoters, func(v Voter) bool { return v.ID == c.NodeID })
 	c.Alone = c.IsController && len(c.QuorumBootstrap) == 0 && (len(c.QuorumVoters) == 0 || len(c.QuorumVoters) == 1 && self)
-	_, named := b.set["node.id"]
-	_, named2 := b.set["broker.id"]
+	_, byNode := b.set["node.id"]
+	_, byBroker := b.set["broker.id"]
 	switch {
-	case !named && !named2: // the data directory may say which node this is
+	case !byNode && !byBroker: // the data directory may say which node this is
 	case c.IsController && len(c.QuorumVoters) > 0 && !self:
 		b.fault("controller.quorum.voters", fmt.Sprintf("does not contain this controller, node.id=%d", c.NodeID), "correct node.id, or leave it out to run this node by itself")
 	case !c.IsController && self:

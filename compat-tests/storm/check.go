@@ -101,7 +101,7 @@ func (b *books) own(p *partitionBooks, e Event) {
 	}
 	p.epochs[e.Epoch] = e.Member
 	if p.owner != "" && p.owner != e.Member && e.At < b.until[p.owner] {
-		b.fault(e, "%s is given it in epoch %d while %s holds it", e.Member, e.Epoch, p.owner)
+		b.fault(e, "%s is given it in epoch %d while %s holds it for another %s", e.Member, e.Epoch, p.owner, b.until[p.owner]-e.At)
 	}
 	p.owner = e.Member
 	b.until[e.Member] = e.Until

@@ -88,7 +88,6 @@ func (m *classic) shares(r *kmsg.JoinGroupResponse) []kmsg.SyncGroupRequestGroup
 func (m *classic) sync(ctx context.Context, shares []kmsg.SyncGroupRequestGroupAssignment) error {
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Version, req.Group, req.Generation, req.MemberID, req.InstanceID, req.GroupAssignment = 4, m.group, m.epoch, m.id, m.instance, shares
-	sent := time.Now()
 	resp, err := m.ask(ctx, req)
 	if err != nil {
 		return err
@@ -102,9 +101,13 @@ func (m *classic) sync(ctx context.Context, shares []kmsg.SyncGroupRequestGroupA
 	if err := share.ReadFrom(r.MemberAssignment); err != nil && len(r.MemberAssignment) > 0 {
 		return err
 	}
-	m.beaten(sent)
+	// In a stable group neither JoinGroup nor SyncGroup renews a session, in Kafka as in dmq: only a heartbeat tells how long the
+	// share is the member's.
+	if err := m.beat(ctx); err != nil {
+		return err
+	}
 	for _, t := range share.Topics {
-		if err := m.gain(ctx, t.Partitions, sent); err != nil {
+		if err := m.gain(ctx, t.Partitions, m.lastBeat); err != nil {
 			return err
 		}
 	}

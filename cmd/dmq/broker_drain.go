@@ -87,6 +87,9 @@ func (d *drain) run(ctx context.Context, rate int64, o drainOptions) error {
 		if err := d.cordon(ctx); err != nil {
 			return err
 		}
+		if err := d.awaitKnown(ctx); err != nil {
+			return err
+		}
 	}
 	if s, err = d.state(ctx); err != nil {
 		return err
@@ -244,6 +247,37 @@ func (w *mover) awaitCordoned(ctx context.Context, id int32, cordoned bool) erro
 				code: codePartly, what: fmt.Sprintf("%s of broker %d is changed, but the broker has not taken it over", cordonKey, id),
 				next: fmt.Sprintf("See how it is: dmq broker describe %d", id),
 			}
+		}
+	}
+}
+
+// awaitKnown waits until the cluster's state has every replica that the broker holds, as long as --timeout says. The state is
+// asked of any broker, which may not know yet of a topic that was made a moment ago: its replicas would be left behind.
+func (d *drain) awaitKnown(ctx context.Context) error {
+	bounded, cancel := d.bounded(ctx)
+	defer cancel()
+	for {
+		dirs, err := d.adm.DescribeBrokerLogDirs(bounded, d.id, nil)
+		if err != nil {
+			return shardCause(err)
+		}
+		s, err := d.state(ctx)
+		if err != nil {
+			return err
+		}
+		known := make(map[topicPartition]bool)
+		for i := range s.Partitions {
+			known[s.Partitions[i].tp()] = slices.Contains(s.Partitions[i].Replicas, d.id)
+		}
+		if !slices.ContainsFunc(dirs.SortedPartitions(), func(p kadm.DescribedLogDirPartition) bool {
+			return !known[topicPartition{p.Topic, p.Partition}]
+		}) {
+			return nil
+		}
+		select {
+		case <-time.After(emptyInterval):
+		case <-bounded.Done():
+			return nil // replicas that are being deleted go away by themselves, or the wait for an empty broker says so
 		}
 	}
 }

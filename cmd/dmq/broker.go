@@ -15,9 +15,9 @@ import (
 
 func newBroker(a *app) *cobra.Command {
 	return parent(&cobra.Command{
-		Use: "broker", Short: "List, describe, drain and resume brokers", GroupID: "ops", Aliases: []string{"brokers"},
+		Use: "broker", Short: "List, describe, drain, resume and unregister brokers", GroupID: "ops", Aliases: []string{"brokers"},
 		Example: "  dmq broker list\n  dmq broker describe 3\n  dmq broker drain 3",
-	}, newBrokerList(a), newBrokerDescribe(a), newBrokerDrain(a), newBrokerResume(a))
+	}, newBrokerList(a), newBrokerDescribe(a), newBrokerDrain(a), newBrokerResume(a), newBrokerUnregister(a))
 }
 
 // brokerDisks is what a broker itself tells of what it holds.
@@ -274,15 +274,26 @@ func (a *app) brokerCompletion(n int) cobra.CompletionFunc {
 	}
 }
 
-// brokerIDs lists the brokers that are up.
-func brokerIDs(ctx context.Context, adm *kadm.Client) []string {
-	m, err := adm.BrokerMetadata(ctx)
-	if err != nil {
+// brokerIDs lists the brokers that are registered.
+func brokerIDs(ctx context.Context, cl *kgo.Client) []string {
+	return idsOf(ctx, cl, func(*brokerState) bool { return true })
+}
+
+// fencedIDs lists the brokers that are registered and not up.
+func fencedIDs(ctx context.Context, cl *kgo.Client) []string {
+	return idsOf(ctx, cl, func(b *brokerState) bool { return b.State == brokerFenced })
+}
+
+func idsOf(ctx context.Context, cl *kgo.Client, wanted func(*brokerState) bool) []string {
+	s := new(clusterState)
+	if s.askBrokers(ctx, cl) != nil {
 		return nil
 	}
 	var out []string
-	for _, id := range m.Brokers.NodeIDs() {
-		out = append(out, strconv.Itoa(int(id)))
+	for i := range s.Brokers {
+		if wanted(&s.Brokers[i]) {
+			out = append(out, strconv.Itoa(int(s.Brokers[i].ID)))
+		}
 	}
 	return out
 }

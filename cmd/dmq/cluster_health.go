@@ -196,7 +196,7 @@ func judgeBrokers(s *clusterState) []clusterProblem {
 		if b.State == brokerUp {
 			continue
 		}
-		p := clusterProblem{Status: healthYellow, Subject: fmt.Sprintf("broker %d", b.ID), What: b.State, Next: fmt.Sprintf("Start it, and see what it says: dmq broker describe %d", b.ID)}
+		p := clusterProblem{Status: healthYellow, Subject: fmt.Sprintf("broker %d", b.ID), What: b.State, Next: fmt.Sprintf("Start it, and see what it says: dmq broker describe %d   Gone for good: dmq broker %s %d", b.ID, forget(b), b.ID)}
 		switch b.State {
 		case brokerFenced:
 			p.What = "fenced: it serves nobody"
@@ -211,6 +211,14 @@ func judgeBrokers(s *clusterState) []clusterProblem {
 		out = append(out, p)
 	}
 	return out
+}
+
+// forget is the command that comes first for a broker that is gone for good.
+func forget(b *brokerState) string {
+	if b.Replicas > 0 {
+		return "drain"
+	}
+	return "unregister"
 }
 
 func (s *clusterState) member(id int32) *quorumMember {

@@ -51,6 +51,9 @@ func TestJudge(t *testing.T) {
 	offline.Partitions[1].Leader, offline.Partitions[1].InSync, offline.Partitions[1].LastKnown = -1, []int32{}, []int32{3}
 	unknown := threeBrokers()
 	unknown.broker(2).State = brokerUnknown
+	empty := threeBrokers()
+	empty.Partitions = nil
+	empty.without(3)
 	moving := threeBrokers()
 	moving.Brokers = append(moving.Brokers, brokerState{ID: 4, State: brokerUp})
 	moving.Partitions[0].Replicas, moving.Partitions[0].Adding = []int32{1, 2, 3, 4}, []int32{4}
@@ -64,12 +67,13 @@ func TestJudge(t *testing.T) {
 		{"all well", threeBrokers(), healthGreen, nil},
 		{"one down", threeBrokers().without(3), healthYellow, []string{
 			"2 of 3 voters follow; missing: 3; when one more fails, the quorum stops", "remove-voter 3",
-			"3 partitions under-replicated: orders-0, orders-1, orders-2", "broker 3 (3)", "fenced: it serves nobody; nothing was heard of it for 1m0s", "dmq broker describe 3",
+			"3 partitions under-replicated: orders-0, orders-1, orders-2", "broker 3 (3)", "fenced: it serves nobody; nothing was heard of it for 1m0s", "dmq broker describe 3   Gone for good: dmq broker drain 3",
 		}},
 		{"two down", threeBrokers().without(3).without(2), healthRed, []string{"3 partitions refusing acks=all", "broker 2 (3), broker 3 (3)"}},
 		{"no quorum", noLeader, healthRed, []string{"does not answer", "no answer within 5s", "majority of its voters"}},
 		{"no leader", offline, healthRed, []string{"1 partition without a leader: orders-1", "may lead: 3"}},
 		{"not registered", unknown, healthYellow, []string{"not there, but 0 partitions name it"}},
+		{"an empty one down", empty, healthYellow, []string{"Gone for good: dmq broker unregister 3"}},
 		{"a replica more on its way", moving, healthGreen, nil},
 	} {
 		h := judge(test.s)
@@ -84,6 +88,42 @@ func TestJudge(t *testing.T) {
 			if !strings.Contains(text.String(), want) {
 				t.Errorf("%s: %q is not said:\n%s", test.name, want, text.String())
 			}
+		}
+	}
+}
+
+func TestMayUnregister(t *testing.T) {
+	noQuorum := threeBrokers()
+	noQuorum.Quorum, noQuorum.QuorumErr = nil, context.DeadlineExceeded
+	empty := threeBrokers()
+	empty.Partitions = nil
+	gone := threeBrokers().without(3)
+	gone.Partitions = nil
+	unknown := threeBrokers()
+	unknown.broker(3).State = brokerUnknown
+	for _, test := range []struct {
+		name string
+		s    *clusterState
+		id   int32
+		want string // part of what is refused, or of why
+		code int
+	}{
+		{"no such broker", empty, 4, "broker 4 not found", codeNotFound},
+		{"it holds replicas", threeBrokers().without(3), 3, "broker 3 still has replicas of 3 partitions: orders-0, orders-1, orders-2", codeConflict},
+		{"only its replicas are known", unknown, 3, "broker 3 still has replicas of 3 partitions", codeConflict},
+		{"it is up", empty, 3, "is up", codeConflict},
+		{"no quorum", noQuorum, 3, "the metadata quorum does not answer", codeUnreachable},
+		{"empty and stopped", gone, 3, "", codeOK},
+	} {
+		err := test.s.mayUnregister(test.id)
+		if test.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) || explain(err).code != test.code {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
 	}
 }

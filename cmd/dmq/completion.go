@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/distributedmq/dmq/broker/config"
 )
@@ -30,16 +31,20 @@ func (a *app) groupCompletion(n int) cobra.CompletionFunc {
 		if n >= 0 && len(given) >= n {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return a.live(cmd.Context(), prefix, groupNames), cobra.ShellCompDirectiveNoFileComp
+		return a.liveGroups(cmd.Context(), prefix), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
 func (a *app) liveTopics(ctx context.Context, prefix string) []string {
-	return a.live(ctx, prefix, topicNames)
+	return a.live(ctx, prefix, func(ctx context.Context, cl *kgo.Client) []string { return topicNames(ctx, kadm.NewClient(cl)) })
+}
+
+func (a *app) liveGroups(ctx context.Context, prefix string) []string {
+	return a.live(ctx, prefix, func(ctx context.Context, cl *kgo.Client) []string { return groupNames(ctx, kadm.NewClient(cl)) })
 }
 
 // live asks the cluster for names, briefly.
-func (a *app) live(ctx context.Context, prefix string, names func(context.Context, *kadm.Client) []string) []string {
+func (a *app) live(ctx context.Context, prefix string, names func(context.Context, *kgo.Client) []string) []string {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -52,7 +57,7 @@ func (a *app) live(ctx context.Context, prefix string, names func(context.Contex
 	}
 	defer cl.Close()
 	var out []string
-	for _, name := range names(ctx, kadm.NewClient(cl)) {
+	for _, name := range names(ctx, cl) {
 		if strings.HasPrefix(name, prefix) {
 			out = append(out, name)
 		}

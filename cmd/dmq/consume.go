@@ -67,7 +67,7 @@ after a crash, but none is left out.`,
 	f.StringVar(&o.groupProtocol, "group-protocol", "classic", "how the group is coordinated: classic, or consumer (KIP-848)")
 	complete(cmd, "group-protocol", []string{"classic", "consumer"})
 	if err := cmd.RegisterFlagCompletionFunc("group", func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		return a.live(cmd.Context(), prefix, groupNames), cobra.ShellCompDirectiveNoFileComp
+		return a.liveGroups(cmd.Context(), prefix), cobra.ShellCompDirectiveNoFileComp
 	}); err != nil {
 		panic(err) // the flag does not exist
 	}

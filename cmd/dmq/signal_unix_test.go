@@ -267,16 +267,18 @@ func (d *runningCluster) dmq(t *testing.T, want int, args ...string) string {
 	return out.String()
 }
 
-// until runs a command again and again until it prints the text.
+// until runs a command again and again until it ends with the exit code and prints the text: any node may answer, and each
+// follows the metadata log at its own pace.
 func (d *runningCluster) until(t *testing.T, text string, want int, args ...string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		out := d.dmq(t, want, args...)
-		if strings.Contains(out, text) {
+		var out strings.Builder
+		code := run(append([]string{"-b", d.brokers}, args...), testApp(&out))
+		if code == want && strings.Contains(out.String(), text) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("dmq %s does not print %q:\n%s", strings.Join(args, " "), text, out)
+			t.Fatalf("dmq %s: exit %d, not %d with %q:\n%s", strings.Join(args, " "), code, want, text, out.String())
 		}
 	}
 }
@@ -284,14 +286,30 @@ func (d *runningCluster) until(t *testing.T, text string, want int, args ...stri
 // kill ends a node as a crash would.
 func (d *runningCluster) kill(t *testing.T, node int) {
 	t.Helper()
+	d.signal(t, node, syscall.SIGKILL)
+}
+
+func (d *runningCluster) signal(t *testing.T, node int, s syscall.Signal) {
+	t.Helper()
 	_, rest, _ := strings.Cut(d.banner, fmt.Sprintf("Node %d      pid ", node))
 	text, _, _ := strings.Cut(rest, ",")
 	pid, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatalf("%v in %s", err, d.banner)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pid, s); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// stop ends all nodes by one signal.
+func (d *runningCluster) stop(t *testing.T) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, d.cmd); code != 0 {
+		t.Errorf("exit %d after a graceful stop", code)
 	}
 }
 
@@ -325,12 +343,24 @@ func TestDev_Cluster(t *testing.T) {
 	if health := d.dmq(t, codeUnhealthy, "cluster", "health"); !strings.Contains(health, "YELLOW") || !strings.Contains(health, "broker 3") {
 		t.Errorf("health:\n%s", health)
 	}
-	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if code := exitCode(t, d.cmd); code != 0 {
-		t.Errorf("exit %d after a graceful stop", code)
-	}
+	d.stop(t)
+}
+
+// TestDev_TakenAway: what docs/cluster.md says of taking a broker away for good, here one that votes, and what is refused on the
+// way.
+func TestDev_TakenAway(t *testing.T) {
+	d := startCluster(t, 4)
+	d.dmq(t, codeOK, "topic", "create", "orders", "-p", "4", "-r", "3")
+	d.until(t, "Empty it first: dmq broker drain 3", codeConflict, "broker", "unregister", "3", "--yes")
+	d.dmq(t, codeOK, "broker", "drain", "3")
+	d.until(t, "is up", codeConflict, "broker", "unregister", "3", "--yes")
+	d.dmq(t, codeOK, "cluster", "quorum", "remove-voter", "3", "--yes")
+	d.signal(t, 3, syscall.SIGTERM)
+	d.until(t, "3\n", codeOK, "__complete", "broker", "unregister", "") // it is offered once it is fenced
+	d.until(t, "unregistered", codeOK, "broker", "unregister", "3", "--yes")
+	d.until(t, "broker 3 not found", codeNotFound, "broker", "describe", "3")
+	d.until(t, "GREEN  3 of 3 brokers up, 4 partitions, quorum of 2 voters", codeOK, "cluster", "health", "--wait")
+	d.stop(t)
 }
 
 // TestDev_NoQuorum: what is left of a cluster that has lost its quorum is still shown.

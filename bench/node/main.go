@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -24,7 +23,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/distributedmq/dmq/bench/raw"
 )
+
+const mb = 1 << 20
 
 func main() {
 	if err := run(); err != nil {
@@ -131,12 +134,12 @@ func (b *bench) idle(ctx context.Context) error {
 			return 0, err
 		}
 		err = b.ack(ctx)
-		before := cpuTicks(cmd.Process.Pid)
+		before, beforeErr := raw.CPUOf(cmd.Process.Pid)
 		time.Sleep(3 * time.Second) // the measurement itself: an idle interval
-		used := float64(cpuTicks(cmd.Process.Pid)-before) / 3
-		rss := rssMB(cmd.Process.Pid)
-		fmt.Printf("%-42s %10.2f\n", "  idle CPU, % of a core", used)
-		return rss, errors.Join(err, stop(cmd))
+		after, afterErr := raw.CPUOf(cmd.Process.Pid)
+		rss, rssErr := raw.RSSOf(cmd.Process.Pid)
+		fmt.Printf("%-42s %10.2f\n", "  idle CPU, % of a core", 100*(after-before).Seconds()/3)
+		return float64(rss) / mb, errors.Join(err, beforeErr, afterErr, rssErr, stop(cmd))
 	})
 }
 
@@ -217,39 +220,13 @@ func (b *bench) manyPartitions(ctx context.Context) error {
 		}
 		err := b.ack(ctx)
 		all = append(all, float64(time.Since(began).Microseconds())/1000)
-		rss := rssMB(cmd.Process.Pid)
-		if err := errors.Join(err, stop(cmd)); err != nil {
+		rss, rssErr := raw.RSSOf(cmd.Process.Pid)
+		if err := errors.Join(err, rssErr, stop(cmd)); err != nil {
 			return err
 		}
-		fmt.Printf("%-42s %10.1f\n", "  memory (RSS) with 10,000 partitions, MB", rss)
+		fmt.Printf("%-42s %10.1f\n", "  memory (RSS) with 10,000 partitions, MB", float64(rss)/mb)
 	}
 	slices.Sort(all)
 	fmt.Printf("%-42s %10.1f   (%.1f to %.1f)\n", "restart to acked, 10,000 partitions, ms", all[len(all)/2], all[0], all[len(all)-1])
 	return nil
-}
-
-// cpuTicks is the user and system time of a process in ticks of 10 ms.
-func cpuTicks(pid int) int64 {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return user + system
-}
-
-func rssMB(pid int) float64 {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, _ := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kb), "kB")), 64)
-			return n / 1024
-		}
-	}
-	return 0
 }

@@ -90,7 +90,7 @@ func (b *failoverBench) cold(ctx context.Context, kind string) error {
 
 // fresh lays out a cluster in a new folder, and removes it after use.
 func (b *failoverBench) fresh(ctx context.Context, kind string, use func(*peer.Cluster) error) error {
-	c, done, err := layNodes(ctx, kind, peer.ClusterOptions{Nodes: 3})
+	c, done, err := layNodes(ctx, kind, peer.ClusterOptions{Nodes: 3, Options: peer.Options{JVM: peer.ServerJVM}})
 	if err != nil {
 		return err
 	}
@@ -164,10 +164,10 @@ func (b *failoverBench) print() {
 	}
 }
 
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
+func median[T time.Duration | float64](all []T) T {
+	if len(all) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(times))
+	sorted := slices.Sorted(slices.Values(all))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

@@ -22,7 +22,7 @@ import (
 type contender struct {
 	name, kind string
 	properties map[string]string
-	broker     *peer.Broker
+	cluster    *peer.Cluster // of one node, or more
 }
 
 // contenders are the brokers as they are by default, and each in the other's way to be durable.
@@ -69,30 +69,43 @@ func benchGroups(ctx context.Context, args []string) (code int, err error) {
 	if b.run, err = regexp.Compile(*run); err != nil {
 		return 2, err
 	}
-	for _, c := range contenders() {
-		if slices.Contains(strings.Split(*names, "/"), c.name) {
-			b.against = append(b.against, c)
-		}
+	var done func() error
+	if b.against, done, err = startContenders(ctx, *names, 1, groupIntervals); err != nil {
+		return 2, err
 	}
-	for _, c := range b.against {
-		done, err := c.start(ctx)
-		if err != nil {
-			return 2, err
-		}
-		defer func() { err = errors.Join(err, done()) }()
-	}
+	defer func() { err = errors.Join(err, done()) }()
 	return 0, b.all(ctx)
 }
 
-func (c *contender) start(ctx context.Context) (done func() error, err error) {
-	o := peer.Options{Properties: maps.Clone(groupIntervals), JVM: peer.ServerJVM}
-	maps.Copy(o.Properties, c.properties)
-	c.broker, done, err = startBroker(ctx, c.kind, o)
-	return done, err
+// startContenders starts those that are named, with slashes between their names; done ends them.
+func startContenders(ctx context.Context, names string, nodes int, properties map[string]string) (all []*contender, done func() error, err error) {
+	var ends []func() error
+	done = func() (err error) {
+		for _, end := range ends {
+			err = errors.Join(err, end())
+		}
+		return err
+	}
+	for _, c := range contenders() {
+		if !slices.Contains(strings.Split(names, "/"), c.name) {
+			continue
+		}
+		o := peer.Options{Properties: map[string]string{}, JVM: peer.ServerJVM}
+		maps.Copy(o.Properties, properties)
+		maps.Copy(o.Properties, c.properties)
+		var end func() error
+		if c.cluster, end, err = startNodes(ctx, c.kind, nodes, peer.ClusterOptions{Options: o}); err != nil {
+			return nil, nil, errors.Join(err, done())
+		}
+		all, ends = append(all, c), append(ends, end)
+	}
+	return all, done, nil
 }
 
+func (c *contender) broker() *peer.Broker { return c.cluster.Nodes[0] }
+
 func (c *contender) target() groups.Broker {
-	return groups.Broker{Addr: c.broker.Addr, PID: c.broker.PID()}
+	return groups.Broker{Addr: c.broker().Addr, PID: c.broker().PID()}
 }
 
 func (b *groupBench) all(ctx context.Context) error {
@@ -126,7 +139,7 @@ func warmed[T any](b *groupBench, do func(c *contender) (T, error)) ([]T, error)
 		for i, c := range b.against {
 			var err error
 			if got[i], err = do(c); err != nil {
-				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.broker.LogTail(5))
+				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.cluster.LogTails(5))
 			}
 		}
 	}
@@ -194,17 +207,17 @@ func (c *contender) restart(ctx context.Context, offsets int) (r restarted, err 
 	if _, err := groups.Fill(ctx, c.target(), offsets); err != nil {
 		return r, err
 	}
-	if err := c.broker.Stop(); err != nil {
+	if err := c.broker().Stop(); err != nil {
 		return r, err
 	}
 	began := time.Now()
-	if err := c.broker.Restart(ctx); err != nil {
+	if err := c.broker().Restart(ctx); err != nil {
 		return r, err
 	}
 	end, err := groups.Loaded(ctx, c.target())
 	if err != nil {
 		return r, err
 	}
-	cpu, err := raw.CPUOf(c.broker.PID())
-	return restarted{ready: c.broker.StartTook, took: end.Sub(began), cpu: cpu}, err
+	cpu, err := raw.CPUOf(c.broker().PID())
+	return restarted{ready: c.broker().StartTook, took: end.Sub(began), cpu: cpu}, err
 }

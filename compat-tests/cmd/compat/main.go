@@ -20,6 +20,8 @@
 //	compat groupdata        records of every kind of group, beside Kafka's
 //	compat bench-groups     what groups cost, on dmq and on Kafka
 //	compat bench-failover   how long a cluster of three nodes is gone, of dmq and of Kafka
+//	compat bench-replication
+//	                        what records with three replicas cost, on dmq and on Kafka
 //	compat bench-metadata   how fast three nodes create topics, of dmq and of Kafka
 //	compat kill, powercut   crashes under load
 //	compat chaos            every kind of fault, on three nodes under load
@@ -61,7 +63,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "three": runThree, "voters": runVoters, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-metadata": benchMetadata, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-replication": benchReplication, "bench-metadata": benchMetadata, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

@@ -160,8 +160,16 @@ func (n *node) listenerStats() map[string]listener.Stats {
 func (n *node) brokerSources(s *metrics.Sources) {
 	replicas := n.replicas.Load()
 	s.Replicas = func() metrics.ReplicaStats { return replicaStats(replicas.Stats()) }
+	s.Followers = func(each func(metrics.FollowerStats)) {
+		for _, f := range replicas.Followers() {
+			each(metrics.FollowerStats{ID: int(f.ID), OutOfSync: f.OutOfSync, MaxLag: f.MaxLag})
+		}
+	}
 	if f := n.fetcher; f != nil {
 		s.Fetchers = func() metrics.FetcherStats { return fetcherStats(f.Stats()) }
+		s.Following = func(each func(metrics.FollowedStats)) {
+			f.Each(func(p fetcher.PartitionStats) { each(followedStats(p)) })
+		}
 	}
 	s.Partitions = func(each func(metrics.PartitionStats)) {
 		replicas.Each(func(p replica.LeaderStats) { each(n.partitionStats(p)) })
@@ -178,8 +186,19 @@ func (n *node) brokerSources(s *metrics.Sources) {
 }
 
 func fetcherStats(s fetcher.Stats) metrics.FetcherStats {
-	return metrics.FetcherStats{
-		MaxLag: s.MaxLag, FailedPartitions: s.FailedPartitions, Fetches: s.Fetches, FailedFetches: s.FailedFetches, Bytes: s.Bytes,
+	out := metrics.FetcherStats{
+		Partitions: s.Partitions, FailedPartitions: s.FailedPartitions, MaxLag: s.MaxLag, Fetches: s.Fetches, Bytes: s.Bytes,
+		PartitionFailures: s.PartitionFailures, FailedFetches: make(map[int]int64, len(s.FailedFetches)),
+	}
+	for leader, n := range s.FailedFetches {
+		out.FailedFetches[int(leader)] = n
+	}
+	return out
+}
+
+func followedStats(p fetcher.PartitionStats) metrics.FollowedStats {
+	return metrics.FollowedStats{
+		ClientID: fmt.Sprintf("ReplicaFetcherThread-%d-%d", p.Fetcher, p.Leader), Topic: p.Topic, Partition: strconv.Itoa(int(p.Partition)), Lag: p.Lag,
 	}
 }
 
@@ -204,7 +223,10 @@ func (n *node) partitionStats(p replica.LeaderStats) metrics.PartitionStats {
 func (n *node) clusterStats() metrics.ClusterStats {
 	var s metrics.ClusterStats
 	if n.control != nil {
-		s.UncleanElections = n.control.UncleanElections()
+		s.Elections = make(map[string]int64)
+		for kind, count := range n.control.Elections() {
+			s.Elections[kind.String()] = count
+		}
 	}
 	if !n.quorum.IsLeader() {
 		return s

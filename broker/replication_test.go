@@ -133,6 +133,7 @@ func TestCluster_LeaderKilledWhileProducing(t *testing.T) {
 		awaitCount(t, p, p.count()+1)
 		t.Logf("round %d: leader %d killed, another after %v, acknowledged after %v", round, dead, elected, time.Since(began))
 		awaitCount(t, p, p.count()+200)
+		c.awaitMetrics(dead)
 		c.Start(dead)
 		c.Await("all in sync", fullISR("orders", 3))
 	}
@@ -142,6 +143,27 @@ func TestCluster_LeaderKilledWhileProducing(t *testing.T) {
 		t.Errorf("produce: %v", err)
 	}
 	p.readAll(t, c.Client(nil), "orders")
+}
+
+// awaitMetrics waits until the metrics of the others tell that a broker was lost that led the only partition.
+func (c *testCluster) awaitMetrics(dead int) {
+	c.t.Helper()
+	waitFor(c.t, func() error {
+		sums := make(map[string]float64)
+		for id := 1; id <= c.opts.Nodes; id++ {
+			if id == dead {
+				continue
+			}
+			for name, v := range scrape(c.t, c.Node(id)) {
+				sums[name] += v
+			}
+		}
+		elected, outOfSync := sums["dmq_controller_leader_elections_total,clean"], sums[fmt.Sprintf("dmq_follower_out_of_sync_partitions,%d", dead)]
+		if elected < 1 || outOfSync != 1 || sums["dmq_controller_leader_elections_total,unclean"] > 0 {
+			return fmt.Errorf("%v clean elections, %v partitions of broker %d out of sync", elected, outOfSync, dead)
+		}
+		return nil
+	})
 }
 
 func awaitCount(t *testing.T, p *produced, n int) {

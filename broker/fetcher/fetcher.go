@@ -67,8 +67,9 @@ type Fetcher struct {
 	fetchers int // loops to a leader
 	followed map[key]*followed
 	loops    map[loopKey]*loop
-	opening  []*followed // their logs are to be opened
-	openers  int         // goroutines that do
+	opening  []*followed               // their logs are to be opened
+	openers  int                       // goroutines that do
+	failures map[protocol.NodeID]int64 // requests to a leader that came to nothing; 0 for one of whom none did
 
 	meter  throttle.Meter // of throttled partitions
 	totals totals
@@ -85,7 +86,7 @@ func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	f := &Fetcher{
 		o: o, fetchers: o.Config.Fetchers, logger: o.Logger.With(slog.String("component", "fetcher")), ctx: func() context.Context { return ctx }, cancel: cancel,
-		followed: make(map[key]*followed), loops: make(map[loopKey]*loop),
+		followed: make(map[key]*followed), loops: make(map[loopKey]*loop), failures: make(map[protocol.NodeID]int64),
 	}
 	f.meter.Set(o.Quota)
 	return f
@@ -183,6 +184,7 @@ func (f *Fetcher) loopLocked(k loopKey) *loop {
 	if l == nil {
 		l = newLoop(f, k)
 		f.loops[k] = l
+		f.failures[k.leader] += 0 // it shows from the start
 		f.wg.Go(l.run)
 	}
 	return l

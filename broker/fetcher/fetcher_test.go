@@ -47,6 +47,25 @@ func TestFetcher_FollowsTheNextLeader(t *testing.T) {
 	c.wait("loops without partitions end", func() bool { return c.nodes[2].fetcher.Stats().Fetchers == 1 })
 }
 
+// Failures count by the leader that does not answer, and a leader that was never asked in vain shows with none.
+func TestFetcher_CountsFailuresByLeader(t *testing.T) {
+	c := newCluster(t, 1, 2, 3)
+	c.create(topic, orders, 1, 1, 2, 3)
+	c.nodes[1].mustProduce(tp0, -1, "a")
+	n := c.nodes[2]
+	before := n.fetcher.Stats().FailedFetches
+	if _, asked := before[1]; !asked || len(before) != 1 {
+		t.Errorf("failures of %v, want of 1 alone", before)
+	}
+	c.nodes[1].stop()
+	c.wait("it is counted", func() bool { return n.fetcher.Stats().FailedFetches[1] > before[1] })
+	c.elect(3, 2, 3)
+	c.nodes[3].mustProduce(tp0, -1, "b")
+	if s := n.fetcher.Stats(); s.FailedFetches[3] != 0 || len(s.FailedFetches) != 2 {
+		t.Errorf("failures of %v, want some of 1 and none of 3", s.FailedFetches)
+	}
+}
+
 // What a leader wrote alone, and nobody acknowledged, is cut off when it comes back as a follower.
 func TestFetcher_TruncatesByLeaderEpoch(t *testing.T) {
 	c := newCluster(t, 1, 2)
@@ -139,6 +158,9 @@ func TestFetcher_NeverCutsBelowTheHighWatermark(t *testing.T) {
 	c.wait("the follower is left alone", func() bool { return n.fetcher.Stats().FailedPartitions == 1 })
 	if l := n.log(tp0); l.LogEndOffset() != 3 || l.HighWatermark() != 3 {
 		t.Errorf("the log ends at %d, high watermark %d", l.LogEndOffset(), l.HighWatermark())
+	}
+	if s := n.fetcher.Stats(); s.PartitionFailures == 0 {
+		t.Error("it is not counted")
 	}
 	n.fetcher.Each(func(s fetcher.PartitionStats) {
 		if parted := new(replica.BelowHighWatermarkError); errors.As(s.Err, &parted) != (s.Partition == 0) {

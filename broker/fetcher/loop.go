@@ -290,7 +290,7 @@ func (l *loop) failed(ctx context.Context, err error) {
 		return
 	}
 	l.failures++
-	l.f.totals.failures.Add(1)
+	l.f.countFailure(l.leader)
 	level := slog.LevelDebug
 	if l.failures == 1 {
 		level = slog.LevelInfo // the metadata will soon say more
@@ -394,6 +394,7 @@ func (l *loop) trouble(p *followed, err error) {
 // without those, after a long while.
 func (l *loop) fail(p *followed, err error) {
 	l.session.drop(p)
+	l.f.totals.partitionFailures.Add(1)
 	if p.failure.Swap(&err) == nil {
 		l.logger.Error("stopped following a partition", p.attrs(slog.String("event", "replica.failed"), slog.Any("err", err))...)
 	}
@@ -408,6 +409,7 @@ const failurePause = 10 * time.Second
 func (l *loop) delay(p *followed, err error) {
 	l.session.drop(p)
 	p.failures++
+	l.f.totals.partitionFailures.Add(1)
 	p.until = time.Now().Add(backoff(p.failures, l.f.o.Config.Backoff))
 	l.waiting = append(l.waiting, p)
 	level := slog.LevelDebug

@@ -16,7 +16,9 @@ type Sources struct {
 	Build      Build
 	Ready      func() bool
 	Replicas   func() ReplicaStats
+	Followers  func(each func(FollowerStats)) // those of what this broker leads
 	Fetchers   func() FetcherStats
+	Following  func(each func(FollowedStats))  // the partitions that this broker follows
 	Partitions func(each func(PartitionStats)) // those this broker leads
 	Cluster    func() ClusterStats
 	Quorum     func() QuorumStats
@@ -43,11 +45,25 @@ type ReplicaStats struct {
 	ISRShrinks, ISRExpands, FailedISRUpdates                             int64
 }
 
+// FollowerStats says how far a broker's replicas of what this broker leads have come.
+type FollowerStats struct {
+	ID        int
+	OutOfSync int
+	MaxLag    int64 // -1: it has not fetched anything yet
+}
+
 // FetcherStats are Kafka's ReplicaFetcherManager gauges, and what has been fetched since the start.
 type FetcherStats struct {
-	MaxLag                        int64
-	FailedPartitions              int
-	Fetches, FailedFetches, Bytes int64
+	Partitions, FailedPartitions      int
+	MaxLag                            int64
+	Fetches, Bytes, PartitionFailures int64
+	FailedFetches                     map[int]int64 // by leader
+}
+
+// FollowedStats describes one partition that this broker follows.
+type FollowedStats struct {
+	ClientID, Topic, Partition string
+	Lag                        int64 // -1: its leader has not answered yet
 }
 
 // PartitionStats describes one partition of which this broker is the leader. What its log knows is left out until the log
@@ -68,7 +84,7 @@ type ClusterStats struct {
 	Topics, Partitions, OfflinePartitions            int
 	ActiveBrokers, FencedBrokers, PreferredImbalance int
 	UnderReplicated, WithELR, Reassigning            int
-	UncleanElections                                 int64 // since the process began; also on the others
+	Elections                                        map[string]int64 // by kind, since the process began; also on the others
 	TopicPartitions                                  map[string]int
 	Brokers                                          map[int]string // the address of each unfenced broker
 }
@@ -136,8 +152,14 @@ func (c *Collector) partitions(out emitter) (truncated bool) {
 		stats.collect(out)
 		truncated = stats.Leaders > MaxRows
 	}
+	if c.s.Followers != nil {
+		c.s.Followers(func(f FollowerStats) { f.collect(out) })
+	}
+	followed := 0
 	if c.s.Fetchers != nil {
-		c.s.Fetchers().collect(out)
+		stats := c.s.Fetchers()
+		stats.collect(out)
+		followed = stats.Partitions
 	}
 	if c.s.Level != LevelPartition {
 		return false
@@ -145,7 +167,10 @@ func (c *Collector) partitions(out emitter) (truncated bool) {
 	if c.s.Partitions != nil && !truncated {
 		c.s.Partitions(func(p PartitionStats) { p.collect(out) })
 	}
-	return truncated
+	if c.s.Following != nil && followed <= MaxRows {
+		c.s.Following(func(p FollowedStats) { p.collect(out) })
+	}
+	return truncated || followed > MaxRows
 }
 
 // groups reports whether there are more than are shown.
@@ -210,13 +235,31 @@ func (s ReplicaStats) collect(out emitter) {
 	out.gauge(purgatory, "Requests that wait.", float64(s.DelayedFetches), "delayedOperation", "Fetch")
 }
 
+func (f FollowerStats) collect(out emitter) {
+	follower := strconv.Itoa(f.ID)
+	out.gauge("dmq_follower_out_of_sync_partitions", "Partitions led here whose replica on the follower is not in sync.", float64(f.OutOfSync), "follower", follower)
+	if f.MaxLag >= 0 {
+		out.gauge("dmq_follower_max_lag", "Offsets that the follower's replica furthest behind is behind its leader, of partitions led here.", float64(f.MaxLag), "follower", follower)
+	}
+}
+
 func (s FetcherStats) collect(out emitter) {
 	const prefix = "kafka_server_replicafetchermanager_"
 	out.gauge(prefix+"maxlag", "Offsets that the followed partition furthest behind is behind its leader.", float64(s.MaxLag), "clientId", "Replica")
 	out.gauge(prefix+"failedpartitionscount", "Followed partitions that are left alone: their log is damaged, or has parted from its leader's.", float64(s.FailedPartitions), "clientId", "Replica")
 	out.counter("dmq_replica_fetches_total", "Fetches that leaders have answered.", float64(s.Fetches))
-	out.counter("dmq_replica_fetch_failures_total", "Fetches that came to nothing.", float64(s.FailedFetches))
+	for leader, n := range s.FailedFetches {
+		out.counter("dmq_replica_fetch_failures_total", "Fetches that came to nothing, by the leader that was asked.", float64(n), "leader", strconv.Itoa(leader))
+	}
+	out.counter("dmq_replica_partition_failures_total", "Times that a single partition could not be fetched or appended; it is tried again.", float64(s.PartitionFailures))
 	out.counter("dmq_replica_fetched_bytes_total", "Bytes of records appended to followed partitions.", float64(s.Bytes))
+}
+
+func (p FollowedStats) collect(out emitter) {
+	if p.Lag >= 0 {
+		out.gauge("kafka_server_fetcherlagmetrics_consumerlag", "Offsets that a followed partition is behind its leader's high watermark.", float64(p.Lag),
+			"clientId", p.ClientID, "topic", p.Topic, "partition", p.Partition)
+	}
 }
 
 func (p PartitionStats) collect(out emitter) {
@@ -251,7 +294,12 @@ func (s ClusterStats) collect(out emitter, level Level) {
 	out.gauge("dmq_controller_under_replicated_partitions", "Partitions of the cluster with fewer in-sync replicas than replicas.", float64(s.UnderReplicated))
 	out.gauge("dmq_controller_elr_partitions", "Partitions that have eligible leaders outside of the in-sync replicas.", float64(s.WithELR))
 	out.gauge("dmq_controller_reassigning_partitions", "Partitions that are being moved.", float64(s.Reassigning))
-	out.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected that may lack acknowledged records, by this controller since its process began.", float64(s.UncleanElections))
+	const stats, since = "kafka_controller_controllerstats_", ", by this controller since its process began."
+	out.counter(stats+"uncleanleaderelections_total", "Leaders elected that may lack acknowledged records"+since, float64(s.Elections["unclean"]))
+	out.counter(stats+"electionfromeligibleleaderreplicas_total", "Leaders elected from the eligible leader replicas"+since, float64(s.Elections["eligible"]))
+	for kind, n := range s.Elections {
+		out.counter("dmq_controller_leader_elections_total", "Leaders elected, by how"+since, float64(n), "kind", kind)
+	}
 	if !s.Active {
 		return
 	}

@@ -130,6 +130,27 @@ func (w *world) stats() (s replica.LeaderStats) {
 	return s
 }
 
+func TestManager_Followers(t *testing.T) {
+	w := newWorld(t)
+	if got := w.Followers(); len(got) > 0 {
+		t.Errorf("%+v before anything is led", got)
+	}
+	w.replicate(1, 2)
+	w.follow(2, 0)
+	w.start(-1, soon, to(tp0, batch("a", "b", "c")))
+	eventually(t, "what was appended", func() bool { return w.stats().LogEndOffset == 3 })
+	want := []replica.FollowerStats{{ID: 2, MaxLag: 3}, {ID: 3, OutOfSync: 1, MaxLag: -1}}
+	if d := cmp.Diff(want, w.Followers()); d != "" {
+		t.Error(d)
+	}
+	w.follow(2, 3)
+	w.follow(3, 1)
+	want = []replica.FollowerStats{{ID: 2}, {ID: 3, OutOfSync: 1, MaxLag: 2}}
+	if d := cmp.Diff(want, w.Followers()); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestISR_ShrinksWhenAFollowerIsLate(t *testing.T) {
 	c := newController()
 	w := newWorldWith(t, replica.Options{Controller: c, MaxLag: 20 * time.Millisecond})

@@ -186,3 +186,20 @@ func (p *Partition) decided(m *Manager, q *proposal, d decision) (again, moved b
 	}
 	return again, moved
 }
+
+// eachFollower calls fn for every follower while this broker leads, with how far it is behind the end of the log; -1: not known.
+func (p *Partition) eachFollower(fn func(f *follower, inSync bool, lag int64)) {
+	p.leadMu.Lock()
+	defer p.leadMu.Unlock()
+	if p.lead == nil {
+		return
+	}
+	l := p.local.Load()
+	for i := range p.lead.followers {
+		f, lag := &p.lead.followers[i], int64(-1)
+		if l != nil && f.end >= 0 {
+			lag = max(0, l.log.LogEndOffset()-f.end)
+		}
+		fn(f, slices.Contains(p.lead.role.isr, f.id), lag)
+	}
+}

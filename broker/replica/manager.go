@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,6 +221,29 @@ func (m *Manager) Each(fn func(LeaderStats)) {
 		}
 		fn(s)
 	}
+}
+
+// Followers describes those who follow what this broker leads, in the order of their ids.
+func (m *Manager) Followers() []FollowerStats {
+	at := make(map[protocol.NodeID]*FollowerStats)
+	for _, p := range m.hosted() {
+		p.eachFollower(func(f *follower, inSync bool, lag int64) {
+			s := at[f.id]
+			if s == nil {
+				s = &FollowerStats{ID: f.id, MaxLag: -1}
+				at[f.id] = s
+			}
+			if !inSync {
+				s.OutOfSync++
+			}
+			s.MaxLag = max(s.MaxLag, lag)
+		})
+	}
+	var out []FollowerStats
+	for _, id := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, *at[id])
+	}
+	return out
 }
 
 // Synced notes that the log of a partition is durable up to endOffset (logdir.Options.Synced).

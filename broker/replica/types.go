@@ -170,6 +170,13 @@ type LeaderStats struct {
 	Segments                                    int
 }
 
+// FollowerStats describes a broker that follows partitions which this broker leads.
+type FollowerStats struct {
+	ID        protocol.NodeID
+	OutOfSync int   // partitions whose replica there is not in sync
+	MaxLag    int64 // offsets that the one furthest behind is behind the end of the log here; -1: it has not fetched any yet
+}
+
 // Stats counts what is hosted, for metrics.
 type Stats struct {
 	Partitions, Leaders          int

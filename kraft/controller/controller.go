@@ -79,8 +79,9 @@ type Controller struct {
 	probes   probes
 	requests chan *request
 	active   atomic.Bool   // it decides: this node leads and has caught up
-	unclean  atomic.Int64  // unclean elections it has committed
 	stopped  chan struct{} // closed when Run has returned
+
+	elections elections // that it has committed
 }
 
 // queueLength bounds the requests that wait to be decided; more wait in Handle.

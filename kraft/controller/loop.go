@@ -203,6 +203,7 @@ type decided struct {
 	decision
 	err      error
 	proposal *kraft.Proposal
+	elected  []heldElection // by what is proposed
 }
 
 // decide decides a batch of requests, each on the expected outcome of those before, proposes what they change, waits for all
@@ -259,6 +260,7 @@ func (c *Controller) propose(v *view, batch []*request) (done []*decided, revisi
 		if d.decision, d.err = r.decide(v, now); d.err != nil || len(d.records) == 0 {
 			continue
 		}
+		d.elected = electionsIn(v.img, d.records)
 		v.expect(d.records)
 		if i < len(batch)-1 { // somebody will decide on the outcome
 			// The position is not known yet. What is decided on a broker epoch made of this one is void later, and decided again.
@@ -293,7 +295,7 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 		case !broken && d.err != nil:
 			d.done <- answer{err: d.err}
 		case !broken:
-			c.reportLoss(d.records, img)
+			c.elected(d.elected)
 			d.done <- answer{resp: d.respond(img)}
 		case lost && !void(d.err):
 			d.done <- answer{err: d.err}
@@ -308,19 +310,4 @@ func (c *Controller) answer(done []*decided, img *image.Image, failed error, unp
 		}
 	}
 	return again
-}
-
-// UncleanElections counts the unclean elections that this controller has committed since it was made.
-func (c *Controller) UncleanElections() int64 { return c.unclean.Load() }
-
-// reportLoss logs and counts unclean elections: the new leaders may miss records that were acknowledged.
-func (c *Controller) reportLoss(records []metadata.Record, img *image.Image) {
-	for _, r := range records {
-		p, ok := r.(*metadata.PartitionChangeRecord)
-		if ok && p.Leader != nil && p.LeaderRecoveryState != nil && *p.LeaderRecoveryState == recovering {
-			c.unclean.Add(1)
-			c.logger.Warn("unclean leader election: records that were acknowledged may be lost", slog.String("event", "partition.unclean"),
-				slog.String("topic", img.TopicNames.Get(p.TopicID)), slog.Int("partition", int(p.Partition)), slog.Int("leader", int(*p.Leader)))
-		}
-	}
 }

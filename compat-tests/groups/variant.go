@@ -181,11 +181,12 @@ func (l *life) settled(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		promised := l.ledger.promised()
+		got, behind := map[int32]int64{}, 0
 		offsets, err := l.admin.FetchOffsets(ctx, l.group)
-		if err != nil {
+		var refused *kerr.Error
+		if errors.As(err, &refused) { // else a connection is of before a restart
 			return err
 		}
-		got, behind := map[int32]int64{}, 0
 		for p, end := range l.ends {
 			o, ok := offsets.Lookup(l.topic, p)
 			if ok && o.Err == nil && o.At >= 0 {
@@ -196,7 +197,7 @@ func (l *life) settled(ctx context.Context) error {
 			}
 		}
 		l.ledger.brokerSays(got, promised)
-		if behind == 0 {
+		if err == nil && behind == 0 {
 			return nil
 		}
 		select {

@@ -21,7 +21,7 @@ type client struct {
 
 // New returns a client of the broker at addr.
 func New(addr string) (matrix.Client, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(10*time.Millisecond)) // else it remembers for 5 s that a new topic is not there
 	if err != nil {
 		return nil, err
 	}

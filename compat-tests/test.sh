@@ -8,8 +8,10 @@
 #   clients 3   the same against three nodes and three replicas
 #   kgo         franz-go's own published tests against dmq; with LONG=1 against three nodes, too
 #   proof       only with LONG=1: Kafka against Kafka shows no difference, in any of diff, three, voters and life
-#   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor, and against three nodes
+#   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor
+#   groups 3    the same against three nodes of which each is killed, by three of the clients; with LONG=1 by all
 #   storm       hundreds of members come, go, crash and fall silent while the broker is killed; with LONG=1 for two minutes
+#   storm 3     the same on three nodes, of which one after the other is killed or restarted, and all at the end
 #   diff        the same bytes to Apache Kafka and to dmq, every answer compared
 #   three       the same bytes to three nodes of Apache Kafka and of dmq; nodes are lost and come back
 #   voters      the same while voters are added to the quorum and removed
@@ -53,8 +55,8 @@ gotest() {
   go vet ./... && go test ./... && GOOS=wasip1 GOARCH=wasm go build ./protocol/... ./log/... ./kraft/... ./broker/... && (cd compat-tests && go vet ./... && go test ./...)
 }
 
-rounds=5 short=(-short) long=()
-[ -z "${LONG:-}" ] || rounds=20 short=() long=(-long)
+rounds=5 short=(-short) three=(-short -run '^(java|librdkafka|franz-go)') storm3=(-groups 1 -for 12s) long=()
+[ -z "${LONG:-}" ] || rounds=20 short=() three=() storm3=(-long) long=(-long)
 compat=.cache/bin/compat
 ./compat-tests/install.sh >"$work/install" 2>&1 &
 installing=$!
@@ -74,8 +76,9 @@ part "clients 3" $compat smoke -nodes 3
 part kgo $compat kgo
 [ -z "${LONG:-}" ] || part "kgo 3" $compat kgo -nodes 3
 part groups $compat groups "${short[@]}"
-[ -z "${LONG:-}" ] || part "groups 3" $compat groups -nodes 3
-part storm $compat storm "${long[@]}"
+part "groups 3" $compat groups -nodes 3 "${three[@]}"
+part storm $compat storm -for 12s "${long[@]}"
+part "storm 3" $compat storm -nodes 3 "${storm3[@]}"
 part diff $compat diff
 part three $compat three
 part voters $compat voters

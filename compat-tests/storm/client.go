@@ -23,10 +23,10 @@ type client struct {
 }
 
 // newClient makes a client of a protocol: classic among raw members, classic with cooperative-sticky, or consumer.
-func newClient(addr, group, name, protocol string, h *History) (*client, error) {
+func newClient(nodes []string, group, name, protocol string, h *History) (*client, error) {
 	c := &client{group: group, name: name, h: h}
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(addr), kgo.ClientID(name), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.Dialer(c.dial),
+		kgo.SeedBrokers(nodes...), kgo.ClientID(name), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.Dialer(c.dial),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200 * time.Millisecond),
 		kgo.OnPartitionsAssigned(c.told(Owned)), kgo.OnPartitionsRevoked(c.told(Released)), kgo.OnPartitionsLost(c.told(Released)),
 		kgo.SessionTimeout(sessionTimeout), kgo.RebalanceTimeout(rebalanceTimeout), kgo.HeartbeatInterval(beatEvery),

@@ -14,7 +14,7 @@ import (
 
 // conn is a connection of a raw member. It dials again when it was lost.
 type conn struct {
-	addr        string
+	where       func(context.Context) (addr string, err error) // whom to dial
 	clientID    string
 	c           net.Conn
 	correlation int32
@@ -34,9 +34,12 @@ func (c *conn) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 
 func (c *conn) try(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if c.c == nil {
+		addr, err := c.where(ctx)
+		if err != nil {
+			return nil, err
+		}
 		d := net.Dialer{Timeout: 5 * time.Second}
-		var err error
-		if c.c, err = d.DialContext(ctx, "tcp", c.addr); err != nil {
+		if c.c, err = d.DialContext(ctx, "tcp", addr); err != nil {
 			return nil, err
 		}
 	}

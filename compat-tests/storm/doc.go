@@ -1,6 +1,7 @@
 // Package storm puts groups of hundreds of members through a storm: members join, leave, crash (their connections are cut), fall
-// silent and come back with what they remember, and the broker is killed (kill -9) and restarted under them. Some members are
-// raw ones, whose every request is known; some are franz-go's. Both protocols are in it.
+// silent and come back with what they remember, while nodes are ended and started again under them. Some members are raw ones,
+// whose every request is known: they look for their group's coordinator and go where it goes, and read from any node. Some are
+// franz-go's. Both protocols are in it.
 //
 // Everything that happens is an Event of a History; Check then says what was broken:
 //

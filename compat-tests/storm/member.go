@@ -2,9 +2,12 @@ package storm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,21 +27,28 @@ const (
 // Error codes that members act on.
 const (
 	noError          = 0
+	notCoordinator   = 16
 	unknownMember    = 25
 	memberIDRequired = 79
 	fencedInstance   = 82
 	fencedEpoch      = 110
 )
 
+// errMoved says that the group has another coordinator.
+var errMoved = errors.New("not the coordinator of the group")
+
 // raw is a member whose requests are its own. One goroutine runs it.
 type raw struct {
-	conn
 	group    string
 	topic    string
 	name     string // in the history: the instance id of a static member, else one of its own
 	instance *string
 	h        *History
 	rng      *rand.Rand
+	nodes    []string // addresses of the cluster
+	// coordinator is the connection to the group's coordinator, reads that to any node: each has every partition, and a follower
+	// answers a consumer, too (KIP-392).
+	coordinator, reads conn
 
 	id        string
 	epoch     int32           // generation or member epoch
@@ -49,11 +59,71 @@ type raw struct {
 	silentAt  time.Time // when it falls silent for longer than its session, zero never
 }
 
-func newRaw(addr, group, topic, name string, seed uint64, h *History) *raw {
-	return &raw{
-		conn: conn{addr: addr, clientID: name}, group: group, topic: topic, name: name, h: h,
+func newRaw(nodes []string, group, topic, name string, seed uint64, h *History) *raw {
+	m := &raw{
+		nodes: nodes, group: group, topic: topic, name: name, h: h,
 		rng: rand.New(rand.NewPCG(seed, uint64(len(name)))), positions: map[int32]int64{}, committed: map[int32]int64{},
 	}
+	m.coordinator = conn{where: m.findCoordinator, clientID: name}
+	m.reads = conn{where: m.anyNode, clientID: name}
+	return m
+}
+
+// anyNode chooses a node.
+func (m *raw) anyNode(context.Context) (string, error) { return m.nodes[m.rng.IntN(len(m.nodes))], nil }
+
+// findCoordinator asks a node where the group's coordinator is.
+func (m *raw) findCoordinator(ctx context.Context) (string, error) {
+	c := conn{where: m.anyNode, clientID: m.name}
+	defer c.cut()
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.Version, req.CoordinatorKeys = 4, []string{m.group}
+	resp, err := c.ask(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	found := resp.(*kmsg.FindCoordinatorResponse).Coordinators[0]
+	if found.ErrorCode != noError {
+		return "", fmt.Errorf("find the coordinator: error %d", found.ErrorCode)
+	}
+	return net.JoinHostPort(found.Host, strconv.Itoa(int(found.Port))), nil
+}
+
+// ask asks the group's coordinator, which the next question looks for when it is another.
+func (m *raw) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	resp, err := m.coordinator.ask(ctx, req)
+	if err == nil && errorOf(resp) == notCoordinator {
+		m.coordinator.cut()
+		return nil, errMoved
+	}
+	return resp, err
+}
+
+// errorOf is the error code that an answer of a coordinator has for all of its request.
+func errorOf(resp kmsg.Response) int16 {
+	switch r := resp.(type) {
+	case *kmsg.JoinGroupResponse:
+		return r.ErrorCode
+	case *kmsg.SyncGroupResponse:
+		return r.ErrorCode
+	case *kmsg.HeartbeatResponse:
+		return r.ErrorCode
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return r.ErrorCode
+	case *kmsg.LeaveGroupResponse:
+		return r.ErrorCode
+	case *kmsg.OffsetFetchResponse:
+		return r.Groups[0].ErrorCode
+	case *kmsg.OffsetCommitResponse:
+		return r.Topics[0].Partitions[0].ErrorCode
+	}
+	return noError
+}
+
+// cut ends the connections at once, as a crash does.
+func (m *raw) cut() {
+	m.coordinator.cut()
+	m.reads.cut()
 }
 
 func (m *raw) note(kind Kind, partition int32, offset int64) {
@@ -161,17 +231,25 @@ func (m *raw) read(ctx context.Context) error {
 		t.Partitions = append(t.Partitions, fp)
 	}
 	req.Topics = append(req.Topics, t)
-	resp, err := m.ask(ctx, req)
+	resp, err := m.reads.ask(ctx, req)
 	if err != nil {
-		return err
+		return pause(ctx, 50*time.Millisecond) // the next read is from another node
 	}
+	refused := false
 	for _, t := range resp.(*kmsg.FetchResponse).Topics {
 		for _, p := range t.Partitions {
+			refused = refused || p.ErrorCode != noError
 			from := m.positions[p.Partition]
 			if to := behind(p.RecordBatches, from); to > from {
 				m.h.Add(Event{Group: m.group, Member: m.name, Kind: Read, Partition: p.Partition, Offset: from, End: to})
 				m.positions[p.Partition] = to
 			}
+		}
+	}
+	if refused {
+		m.reads.cut() // the node is new, or behind
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return m.commit(ctx)

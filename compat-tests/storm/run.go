@@ -19,16 +19,18 @@ import (
 
 // Options say how hard the storm blows.
 type Options struct {
-	Addr     string
-	Groups   int // of each protocol
-	Members  int // of each group
+	Nodes    []string // addresses of the cluster
+	Groups   int      // of each protocol
+	Members  int      // of each group
 	Duration time.Duration
 	Restarts int
 	Seed     uint64
 	Plant    bool // has a member commit a lower offset now and then without a word: the run has to fail
-	// Restart kills the broker and starts it again.
+	// Restart ends a node and starts it again.
 	Restart func() error
-	Out     io.Writer
+	// RestartAll kills all nodes at once and starts them again.
+	RestartAll func() error
+	Out        io.Writer
 }
 
 // Properties are what the broker is started with.
@@ -65,7 +67,7 @@ type weather struct {
 func Run(ctx context.Context, o Options) *report.Report {
 	r := report.New(o.Out, "storm")
 	w := &weather{Options: o, h: NewHistory(), over: make(chan struct{})}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(o.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(o.Nodes...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	if err != nil {
 		r.Fail("connect", err)
 		return r
@@ -73,7 +75,7 @@ func Run(ctx context.Context, o Options) *report.Report {
 	w.admin = kadm.NewClient(cl)
 	defer w.admin.Close()
 	if !r.Check("topic", func() error {
-		resp, err := w.admin.CreateTopic(ctx, partitions, 1, nil, topic)
+		resp, err := w.admin.CreateTopic(ctx, partitions, -1, nil, topic)
 		w.topicID = resp.ID
 		return errors.Join(err, resp.Err)
 	}) {
@@ -105,7 +107,7 @@ func Run(ctx context.Context, o Options) *report.Report {
 	took := time.Since(began)
 	calm()
 	members.Wait()
-	r.Check("every commit is there after another kill", func() error { return w.kept(ctx, ends) })
+	r.Check("every commit is there after all nodes were killed", func() error { return w.kept(ctx, ends) })
 	events := w.h.Events()
 	r.Check("nothing was passed over, no commit went back, no partition had two owners", func() error {
 		faults := Check(events, ends)
@@ -124,27 +126,33 @@ func Run(ctx context.Context, o Options) *report.Report {
 	for _, e := range ends {
 		records += e
 	}
-	fmt.Fprintf(o.Out, "storm: %d groups, %d members joined, %d left, %d crashed, the broker was killed %d times; %d records for each group, %d events; settled after %s\n",
+	fmt.Fprintf(o.Out, "storm: %d groups, %d members joined, %d left, %d crashed; %d restarts of a node, one of all; %d records for each group, %d events; settled after %s\n",
 		len(w.names), w.joined.Load(), w.left.Load(), w.crashed.Load(), o.Restarts, records, len(events), took.Round(100*time.Millisecond))
 	return r
 }
 
-// blow produces, and kills the broker now and then.
+// blow produces for as long as the storm lasts, while nodes are restarted.
 func (w *weather) blow(ctx context.Context, cl *kgo.Client) error {
-	rng := rand.New(rand.NewPCG(w.Seed, 1))
+	ctx, cancel := context.WithTimeout(ctx, w.Duration+settleTime)
+	defer cancel()
+	restarted := make(chan error, 1)
+	go func() { restarted <- w.restarts(ctx) }() // ends before this function does
 	end := time.Now().Add(w.Duration)
-	next := time.Now().Add(w.Duration / time.Duration(w.Restarts+1))
-	for n := 0; time.Now().Before(end); n++ {
-		if time.Now().After(next) {
-			if err := w.Restart(); err != nil {
-				return err
-			}
-			next = time.Now().Add(w.Duration/time.Duration(w.Restarts+1) - time.Duration(rng.IntN(1000))*time.Millisecond)
-		}
-		if err := produce(ctx, cl, n); err != nil {
+	var err error
+	for n := 0; err == nil && time.Now().Before(end); n++ {
+		err = errors.Join(produce(ctx, cl, n), pause(ctx, 300*time.Millisecond))
+	}
+	return errors.Join(err, <-restarted)
+}
+
+// restarts restarts a node now and then.
+func (w *weather) restarts(ctx context.Context) error {
+	rng := rand.New(rand.NewPCG(w.Seed, 1))
+	for range w.Restarts {
+		if err := pause(ctx, w.Duration/time.Duration(w.Restarts+1)-time.Duration(rng.IntN(1000))*time.Millisecond); err != nil {
 			return err
 		}
-		if err := pause(ctx, 300*time.Millisecond); err != nil {
+		if err := w.Restart(); err != nil {
 			return err
 		}
 	}
@@ -186,9 +194,9 @@ func (w *weather) settle(ctx context.Context, cl *kgo.Client) ([]int64, error) {
 	}
 }
 
-// kept kills the broker once more and looks whether every group's commits are there.
+// kept kills all nodes and looks whether every group's commits are there.
 func (w *weather) kept(ctx context.Context, ends []int64) error {
-	if err := w.Restart(); err != nil {
+	if err := w.RestartAll(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
@@ -209,7 +217,7 @@ func (w *weather) kept(ctx context.Context, ends []int64) error {
 
 // watch asks for the committed offsets of a group again and again.
 func (w *weather) watch(ctx context.Context, group string) {
-	m := newRaw(w.Addr, group, topic, group+".watch", w.Seed, w.h)
+	m := newRaw(w.Nodes, group, topic, group+".watch", w.Seed, w.h)
 	defer m.cut()
 	all := make([]int32, partitions)
 	for p := range all {
@@ -296,14 +304,14 @@ func (w *weather) fate(life context.Context, end func(), i int, after time.Durat
 func (w *weather) member(group, protocol string, i, n int, rng *rand.Rand) (liver, error) {
 	name := fmt.Sprintf("%s.%d.%d", group, i, n)
 	if protocol == "cooperative" || i >= w.Members-clients {
-		return newClient(w.Addr, group, name, protocol, w.h)
+		return newClient(w.Nodes, group, name, protocol, w.h)
 	}
 	var instance *string
 	if i%8 == 4 {
 		name = fmt.Sprintf("%s.static%d", group, i)
 		instance = &name
 	}
-	m := newRaw(w.Addr, group, topic, name, w.Seed+uint64(i*1000+n), w.h)
+	m := newRaw(w.Nodes, group, topic, name, w.Seed+uint64(i*1000+n), w.h)
 	m.instance, m.plant = instance, w.Plant && i == 1
 	if i%10 == 3 && n == 0 {
 		m.silentAt = time.Now().Add(time.Duration(2000+rng.IntN(int(w.Duration.Milliseconds()/2))) * time.Millisecond)

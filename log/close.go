@@ -50,6 +50,9 @@ var errClosed = ErrClosed
 
 // finish makes everything durable. Under mu, with no sync running.
 func (l *Log) finish() error {
+	if l.unsettled {
+		return nil // there is nothing
+	}
 	end := l.end.Load()
 	l.producers.SetMapEndOffset(end)
 	if _, err := l.producers.TakeSnapshot(true); err != nil && !segment.IsNoSpace(err) {

@@ -273,12 +273,16 @@ func (l *Log) flushRound(rd *round) error {
 	}
 	active := l.active()
 	position := active.Size()
-	err := active.Append(rd.bufs, rd.batches)
+	err := l.settle()
+	if err == nil {
+		if err = active.Append(rd.bufs, rd.batches); err != nil {
+			err = l.failIO(err)
+		}
+	}
 	if err == nil {
 		rd.wrote = true
 		err = l.commit(rd, active, position)
 	} else {
-		err = l.failIO(err)
 		if rd.update != nil {
 			rd.update.Discard()
 		}

@@ -35,6 +35,8 @@ type Options struct {
 	Files     *segment.Files // shared bound of open .log files; nil: one of its own
 	TailCache *TailCache     // shared bound of memory for the newest batches; nil: none are kept
 
+	// SyncName makes the name of Dir in its parent durable. nil: the parent is synced.
+	SyncName func() error
 	// Admit is asked before every append; its error refuses it. nil: all are taken.
 	Admit func() error
 	// Failed is called once, when the log must not be used any more because its directory failed.
@@ -68,6 +70,7 @@ type Log struct {
 	mu        sync.Mutex
 	producers *producerstate.Manager
 	removals  []*removal
+	unsettled bool // invariant 7: the log was opened empty, and nothing was written to it since
 
 	scratch round // of whoever writes for the queue
 

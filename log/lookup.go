@@ -85,7 +85,7 @@ func (l *Log) AssignEpoch(leaderEpoch int32, offset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if !l.epochs.Assign(leaderEpoch, offset) {
+	if !l.epochs.Assign(leaderEpoch, offset) || l.unsettled { // settle flushes it
 		return nil
 	}
 	return l.ioError(l.epochs.Flush())

@@ -140,20 +140,15 @@ func (l *Log) start(end int64) error {
 		}
 	}
 	l.sync.init(recovered, end)
-	if empty {
-		l.sync.dir = true // the segment may have just been made
-	}
+	l.unsettled = empty // its segment, and even its folder, may have just been made
 	return nil
 }
 
-// readDir lists the partition's folder, making it durably where it is missing.
+// readDir lists the partition's folder, making it where it is missing.
 func (l *Log) readDir() ([]string, error) {
 	entries, err := l.fs.ReadDir(l.o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := l.fs.MkdirAll(l.o.Dir, 0o755); err != nil {
-			return nil, err
-		}
-		return nil, l.fs.SyncDir(filepath.Dir(l.o.Dir))
+		return nil, l.fs.MkdirAll(l.o.Dir, 0o755)
 	}
 	if err != nil {
 		return nil, err

@@ -134,6 +134,9 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (l *Log) startAt(offset int64) error {
+	if err := l.settle(); err != nil { // what is checkpointed from here on speaks of this folder
+		return err
+	}
 	gone := l.list()
 	// The new segment comes first where its name is free, so that a crash leaves one or the other.
 	early := offset > l.end.Load()

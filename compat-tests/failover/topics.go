@@ -10,38 +10,92 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/distributedmq/dmq/bench/raw"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
-// Topics has several clients create topics of one partition with three replicas, each one after the other, for a while: how
-// many were created in a second.
-func Topics(ctx context.Context, c *peer.Cluster, clients int, d time.Duration) (perSecond float64, err error) {
+// Rate is how fast topics were created or deleted, and what it cost.
+type Rate struct {
+	Topics int
+	Took   time.Duration
+	CPU    time.Duration // of all nodes together
+}
+
+// String is the rate and the CPU time of each topic.
+func (r Rate) String() string {
+	return fmt.Sprintf("%.0f topics/s (%.2f ms of the nodes' CPU each)", float64(r.Topics)/r.Took.Seconds(), r.CPU.Seconds()*1e3/float64(max(1, r.Topics)))
+}
+
+// Topics has several clients create topics of one partition with three replicas, each one after the other, for a while, and
+// then delete them in the same way.
+func Topics(ctx context.Context, c *peer.Cluster, clients int, d time.Duration) (created, deleted Rate, err error) {
+	names := make([][]string, clients)
+	prefix := fmt.Sprintf("topics-%d", time.Now().UnixNano())
+	created, err = measure(c, clients, func(admin *kadm.Client, i int, done func()) error {
+		for began := time.Now(); time.Since(began) < d; done() {
+			name := fmt.Sprintf("%s-%d-%d", prefix, i, len(names[i]))
+			resp, err := admin.CreateTopic(ctx, 1, 3, nil, name)
+			if err = errors.Join(err, resp.Err); err != nil {
+				return fmt.Errorf("create %s: %w %s", name, err, resp.ErrMessage)
+			}
+			names[i] = append(names[i], name)
+		}
+		return nil
+	})
+	if err != nil {
+		return created, deleted, err
+	}
+	deleted, err = measure(c, clients, func(admin *kadm.Client, i int, done func()) error {
+		for _, name := range names[i] {
+			resp, err := admin.DeleteTopic(ctx, name)
+			if err = errors.Join(err, resp.Err); err != nil {
+				return fmt.Errorf("delete %s: %w %s", name, err, resp.ErrMessage)
+			}
+			done()
+		}
+		return nil
+	})
+	return created, deleted, err
+}
+
+// measure runs something for each of several clients at once. It calls done for each topic that is done with.
+func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, done func()) error) (r Rate, err error) {
 	var (
-		created atomic.Int64
-		wg      sync.WaitGroup
-		errs    = make([]error, clients)
+		topics atomic.Int64
+		wg     sync.WaitGroup
+		errs   = make([]error, clients)
 	)
+	before, err := cpuOf(c)
+	if err != nil {
+		return r, err
+	}
 	began := time.Now()
 	for i := range clients {
 		wg.Go(func() {
-			errs[i] = func() error {
-				client, err := newClient(c)
-				if err != nil {
-					return err
-				}
-				defer client.Close()
-				admin := kadm.NewClient(client)
-				for n := 0; time.Since(began) < d; n++ {
-					resp, err := admin.CreateTopic(ctx, 1, 3, nil, fmt.Sprintf("topics-%d-%d-%d", began.UnixNano(), i, n))
-					if err = errors.Join(err, resp.Err); err != nil {
-						return err
-					}
-					created.Add(1)
-				}
-				return nil
-			}()
+			client, err := newClient(c)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer client.Close()
+			errs[i] = run(kadm.NewClient(client), i, func() { topics.Add(1) })
 		})
 	}
 	wg.Wait()
-	return float64(created.Load()) / time.Since(began).Seconds(), errors.Join(errs...)
+	r.Topics, r.Took = int(topics.Load()), time.Since(began)
+	after, err := cpuOf(c)
+	r.CPU = after - before
+	return r, errors.Join(append(errs, err)...)
+}
+
+// cpuOf is the CPU time that the nodes have used.
+func cpuOf(c *peer.Cluster) (sum time.Duration, err error) {
+	for _, b := range c.Nodes {
+		used, err := raw.CPUOf(b.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
 }

@@ -65,19 +65,17 @@ func WritePartitionMetadata(fsys vfs.FS, dir string, m PartitionMetadata) error 
 	return vfs.WriteFileAtomic(fsys, filepath.Join(dir, PartitionMetadataFile), m.encode())
 }
 
-// CreatePartitionMetadata writes the file into a folder that is new and holds no records. The caller then syncs the folder. It
-// spares a rename and with it a commit of the filesystem's journal; a crash may leave the file empty or torn, which does
-// no harm in a folder that is not in use yet.
+// CreatePartitionMetadata writes the file into a folder that is new and holds no records. Nothing is durable: the caller syncs
+// the file and the folder before the first record is written. Until then a crash may leave the file empty or torn, which
+// does no harm.
 func CreatePartitionMetadata(fsys vfs.FS, dir string, m PartitionMetadata) (err error) {
 	f, err := fsys.OpenFile(filepath.Join(dir, PartitionMetadataFile), vfs.ReadWrite|vfs.Create|vfs.Trunc, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteAt(m.encode(), 0); err != nil {
-		return err
-	}
-	return f.Sync()
+	_, err = f.WriteAt(m.encode(), 0)
+	return err
 }
 
 func (m PartitionMetadata) encode() []byte {

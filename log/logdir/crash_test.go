@@ -3,6 +3,7 @@ package logdir_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -260,6 +261,126 @@ func TestCrash_Repeated(t *testing.T) {
 			h.adopt(t, mem)
 		}
 	}
+}
+
+// TestCrash_NewFolders cuts the power at each operation of a life in which folders are made, are written to for the first time and
+// are deleted, where records are synced and where they are not. Whatever part of a folder is left, whoever asks for the
+// partition gets it; and where there are records, the folder knows whose.
+func TestCrash_NewFolders(t *testing.T) {
+	for _, messages := range []int64{1, math.MaxInt64} {
+		configure := func(o *logdir.Options) {
+			o.DeleteDelay = -1
+			o.CheckpointInterval = time.Hour
+			o.ConfigFor = func(string) commitlog.Config {
+				c := commitlog.DefaultConfig()
+				c.FlushMessages = messages
+				return c
+			}
+		}
+		for n, more := 1, true; more; n++ {
+			for seed, survive := range []int{0, 30, 50, 70, 100} {
+				rng := rand.New(rand.NewPCG(uint64(n), uint64(seed)))
+				var frozen *vfs.Mem
+				frozen, more = powerCut(n, vfs.CrashOptions{Rand: rng, SurvivePercent: survive}, func(fsys vfs.FS) { firstRecords(t, fsys, configure) })
+				checkNewFolders(t, frozen, configure)
+				if t.Failed() {
+					t.Fatalf("power cut at operation %d, %d %% survive, flush.messages %d", n, survive, messages)
+				}
+			}
+		}
+	}
+}
+
+// powerCut returns what is left when the power goes at the n-th changing operation of a life, and whether there was one.
+func powerCut(n int, o vfs.CrashOptions, life func(fsys vfs.FS)) (left *vfs.Mem, cut bool) {
+	mem := vfs.NewMem()
+	var mu sync.Mutex
+	count := 0
+	life(vfs.Inject(mem, func(op vfs.Op, _ string, _ int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !op.Changes() {
+			return nil
+		}
+		if count++; count == n {
+			left = mem.CrashClone(o)
+		}
+		if left != nil {
+			return errors.New("power is off")
+		}
+		return nil
+	}))
+	if left == nil {
+		return mem.CrashClone(o), false
+	}
+	return left, true
+}
+
+// firstRecords is a life in which t-0 to t-3 are made; t-1 is led and t-2 followed, t-3 is made once more, and t-4 begins
+// far behind 0.
+func firstRecords(t *testing.T, fsys vfs.FS, configure func(*logdir.Options)) {
+	m, err := logdir.Open(t.Context(), options(fsys, configure))
+	if err != nil {
+		return
+	}
+	create := func(n int32, id byte, use func(l *commitlog.Log) error) {
+		if l, err := m.Create(tp("t", n), topicID(id)); err == nil && use != nil {
+			_ = use(l) // the power may be off
+		}
+	}
+	create(0, 1, nil)
+	create(1, 1, func(l *commitlog.Log) error {
+		if err := l.AssignEpoch(3, 0); err != nil {
+			return err
+		}
+		_, err := l.AppendAsLeader(batchOf(t, "first"), 3, commitlog.FromClient)
+		return err
+	})
+	create(2, 1, func(l *commitlog.Log) error {
+		_, err := l.AppendAsFollower(batchOf(t, "first"), 3)
+		return err
+	})
+	create(3, 1, nil)
+	_ = m.Delete(tp("t", 3), topicID(1))
+	create(3, 2, func(l *commitlog.Log) error {
+		_, err := l.AppendAsLeader(batchOf(t, "first"), 0, commitlog.FromClient)
+		return err
+	})
+	create(4, 1, func(l *commitlog.Log) error { return l.TruncateFullyAndStartAt(1000) })
+	_ = m.Checkpoint()
+	_ = m.Close(false, 1)
+}
+
+// checkNewFolders opens what is left.
+func checkNewFolders(t *testing.T, left *vfs.Mem, configure func(*logdir.Options)) {
+	t.Helper()
+	m := open(t, left, configure)
+	must(t, m.WaitRecovered(t.Context()))
+	infos, err := m.Partitions(t.Context())
+	must(t, err)
+	for _, info := range infos {
+		size, err := m.Size(info.TopicPartition)
+		if err != nil || info.Err != nil {
+			t.Errorf("%s: %v, %v", info.TopicPartition, err, info.Err)
+		}
+		if size > 0 && info.TopicID.IsZero() {
+			t.Errorf("%s holds %d bytes of nobody", info.TopicPartition, size)
+		}
+	}
+	for n := range int32(5) {
+		l, err := m.Create(tp("t", n), topicID(1))
+		if n == 3 && err != nil { // of the second incarnation
+			l, err = m.Create(tp("t", n), topicID(2))
+		}
+		if err != nil {
+			t.Errorf("t-%d: %v", n, err)
+			continue
+		}
+		if _, err := l.AppendAsLeader(batchOf(t, "after"), 9, commitlog.FromClient); err != nil {
+			t.Errorf("append to t-%d: %v", n, err)
+		}
+	}
+	must(t, m.Close(true, 2))
 }
 
 // adopt takes over what the check found and added, for the next life.

@@ -101,8 +101,9 @@ func (m *Manager) createLocked(p *partition, id protocol.TopicID, fresh bool) (l
 	return l, false, err
 }
 
-// makeFolder makes a partition's folder durably: before the first record in it can be acknowledged, its name, its topic id
-// and that no checkpoint speaks of a former one of that name are on disk. A folder left half made is removed again.
+// makeFolder makes a partition's folder. That no checkpoint speaks of a former one of that name is durable when it returns; its
+// name and its topic id are before the first record is written (invariant 7 of package commitlog). A folder left half made is
+// removed again.
 func (m *Manager) makeFolder(p *partition, id protocol.TopicID) error {
 	wrap := func(err error) error {
 		m.ioError(p.dir, err)
@@ -140,13 +141,7 @@ func (m *Manager) writeFolder(p *partition, id protocol.TopicID) error {
 	if err := m.o.FS.MkdirAll(p.path(), 0o755); err != nil {
 		return err
 	}
-	if err := checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id}); err != nil {
-		return err
-	}
-	if err := m.o.FS.SyncDir(p.path()); err != nil {
-		return err
-	}
-	return p.dir.names.sync(m.o.FS, p.dir.path)
+	return checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id})
 }
 
 // confirmID makes sure that a folder belongs to this incarnation of its topic.

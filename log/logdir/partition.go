@@ -137,8 +137,9 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark, CleanedOffset: at.cleaned,
 		CleanShutdown: p.clean,
 		Syncer:        m.syncer, Files: m.files, TailCache: m.tail,
-		Admit:  func() error { return m.admit(d) },
-		Failed: func(err error) { m.fail(d, err) },
+		SyncName: func() error { return d.names.sync(m.o.FS, d.path) },
+		Admit:    func() error { return m.admit(d) },
+		Failed:   func(err error) { m.fail(d, err) },
 		Synced: func(endOffset int64) {
 			if d.failed.Load() == nil { // invariant 4: the log tells of a failure before it tells of a sync
 				m.o.Synced(tp, endOffset)

@@ -12,7 +12,7 @@ import (
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
-// benchMetadata measures how fast three nodes create topics: compat bench-metadata [-clients 16] [-brokers dmq/kafka].
+// benchMetadata measures how fast three nodes create and delete topics: compat bench-metadata [-clients 16] [-brokers dmq/kafka].
 func benchMetadata(ctx context.Context, args []string) (int, error) {
 	fs := flag.NewFlagSet("bench-metadata", flag.ContinueOnError)
 	kinds := fs.String("brokers", "dmq/kafka", "which are measured")
@@ -28,12 +28,12 @@ func benchMetadata(ctx context.Context, args []string) (int, error) {
 			return 2, err
 		}
 		for n := range *rounds {
-			rate, roundErr := failover.Topics(ctx, c, *clients, *duration)
+			created, deleted, roundErr := failover.Topics(ctx, c, *clients, *duration)
 			if roundErr != nil {
 				err = fmt.Errorf("%s: %w\n%s", kind, roundErr, c.LogTails(5))
 				break
 			}
-			fmt.Printf("%-6s round %d: %6.0f topics/s, %d clients\n", kind, n+1, rate, *clients)
+			fmt.Printf("%-6s round %d, %d clients: created %s, deleted %s\n", kind, n+1, *clients, created, deleted)
 		}
 		if err := errors.Join(err, done()); err != nil {
 			return 2, err

@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distributedmq/dmq/broker"
-	"github.com/distributedmq/dmq/broker/config"
-	"github.com/distributedmq/dmq/internal/testport"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
+	"github.com/distributedmq/dmq/internal/testport"
 )
 
 // TestMetricsIsCurrent: the list of metrics is what two brokers with a topic and a group show.

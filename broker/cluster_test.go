@@ -549,6 +549,42 @@ func TestCluster_AllStopAtOnce(t *testing.T) {
 	c.Await("all unfenced", unfenced(1, 2, 3))
 }
 
+// TestCluster_StopsWithoutAQuorum: requests that wait for the others do not hold up the stop of the last node, which is a clean one.
+func TestCluster_StopsWithoutAQuorum(t *testing.T) {
+	c := startCluster(t, clusterOptions{})
+	c.Await("all unfenced", unfenced(1, 2, 3))
+	cl := c.Client(nil, kgo.DefaultProduceTopic("orders"), kgo.ProduceRequestTimeout(10*time.Minute))
+	createTopic(t, cl, "orders", 1, 3)
+	c.Await("full ISR", fullISR("orders", 3))
+	if err := cl.ProduceSync(t.Context(), kgo.StringRecord("acknowledged")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	last := c.leader("orders", 0)
+	var killing sync.WaitGroup
+	for id := 1; id <= 3; id++ {
+		if id != last {
+			killing.Go(func() { c.Kill(id) })
+		}
+	}
+	killing.Wait()
+	create := kmsg.NewPtrCreateTopicsRequest()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "late", 1, 1
+	create.Topics, create.TimeoutMillis = append(create.Topics, topic), int32(10*time.Minute/time.Millisecond)
+	other := c.Client([]int{last})
+	go func() { _, _ = create.RequestWith(t.Context(), other) }() // it ends with the node
+	cl.Produce(t.Context(), kgo.StringRecord("waits"), nil)
+	waitFor(t, func() error {
+		if n := scrape(t, c.Node(last))["kafka_server_delayedoperationpurgatory_purgatorysize,Produce"]; n != 1 {
+			return fmt.Errorf("%v produces wait", n)
+		}
+		return nil
+	})
+	began := time.Now()
+	c.Stop(last)
+	t.Logf("stopped after %v", time.Since(began))
+}
+
 // format prepares the directories of a node of the cluster.
 func (c *testCluster) format(id int, change func(f *broker.Format)) {
 	c.t.Helper()

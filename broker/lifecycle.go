@@ -229,6 +229,9 @@ const (
 	goodbyePatience = 2 * time.Second
 )
 
+// errNobodyAnswers is that there is no controller to leave.
+var errNobodyAnswers = errors.New("no controller answers")
+
 // controlledShutdown asks the controller to move leaders away and waits until it agrees that the broker may stop.
 func (l *lifecycle) controlledShutdown(ctx context.Context) error {
 	for answered := time.Now(); ; {
@@ -243,7 +246,7 @@ func (l *lifecycle) controlledShutdown(ctx context.Context) error {
 			answered = now
 		}
 		if now.Sub(answered) >= goodbyePatience {
-			return fmt.Errorf("controlled shutdown of broker %d: no controller answers: %w", l.reg.nodeID, err)
+			return fmt.Errorf("controlled shutdown of broker %d: %w: %w", l.reg.nodeID, errNobodyAnswers, err)
 		}
 		if perr := pause(ctx, retryPause); perr != nil {
 			if err == nil {

@@ -509,20 +509,43 @@ func (n *node) leave(ctx context.Context) []error {
 	errs := []error{n.stopBeats()}
 	if n.props.ControlledShutdown {
 		bounded, cancel := context.WithTimeout(ctx, n.props.ShutdownTimeout/2)
-		if err := n.life.controlledShutdown(bounded); err != nil {
+		err := n.life.controlledShutdown(bounded)
+		cancel()
+		if err != nil {
 			n.logger.Warn("leaders were not moved away before the stop", slog.String("event", "node.stop.leaders"), slog.Any("err", err))
 		}
-		cancel()
+		if errors.Is(err, errNobodyAnswers) {
+			bounded, cancel := context.WithTimeoutCause(ctx, drainAlone, errDrainedAlone)
+			defer cancel()
+			ctx = bounded
+		}
 	}
 	errs = append(errs, n.goodbye())
 	n.groups.Resign() // members that wait for each other would hold their connections up
+	return append(errs, n.drain(ctx)...)
+}
+
+// drainAlone is how long clients are answered after no controller was found to leave. What still waits then waits for a controller, or
+// for in-sync replicas that nobody can take out: it would until its request timeout.
+const drainAlone = time.Second
+
+var errDrainedAlone = errors.New("without a controller nothing is waited for")
+
+// drain answers the clients that are left, until ctx ends.
+func (n *node) drain(ctx context.Context) []error {
 	var draining sync.WaitGroup
 	drained := make([]error, len(n.clients))
 	for i, s := range n.clients {
 		draining.Go(func() { drained[i] = s.Shutdown(ctx) })
 	}
 	draining.Wait()
-	return append(errs, drained...)
+	for i, err := range drained {
+		if errors.Is(err, errDrainedAlone) {
+			n.logger.Warn("requests that wait were cut off", slog.String("event", "node.stop.requests"), slog.Any("err", err))
+			drained[i] = nil
+		}
+	}
+	return drained
 }
 
 // close undoes every step that was made, the latest first. Before that it closes the door at which other nodes ask whether this

@@ -76,7 +76,7 @@ func (s *clusterState) mayUnregister(id int32) error {
 	if err != nil {
 		return err
 	}
-	if s.QuorumErr != nil && !unsupported(s.QuorumErr) {
+	if !s.hasQuorum() {
 		return quorumFailure(s.QuorumErr)
 	}
 	var held []*partitionState

@@ -33,8 +33,9 @@ func newClusterStatus(a *app) *cobra.Command {
 		Use: "status", Short: "Show the controller, the quorum, the brokers and what is wrong with partitions",
 		Long: `Show a cluster at one glance. dmq cluster health says what of it needs attention, and why.
 
-A broker is up; fenced, when it is registered but sends no heartbeats or has not caught up with the metadata; or unknown,
-when partitions name it and nobody is registered under its id.`,
+A broker is up; fenced, when it is registered but sends no heartbeats or has not caught up with the metadata; unknown, when
+partitions name it and nobody is registered under its id; or unreachable. Without a quorum all but the last is as it was when
+there was one.`,
 		Example: "  dmq cluster status\n  dmq cluster status -o json",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -184,7 +184,7 @@ func judgeQuorum(s *clusterState) []clusterProblem {
 		what += "; when one more fails, the quorum stops"
 	}
 	return []clusterProblem{{
-		healthYellow, subject, what, "Why: nothing was heard of them for " + followTimeout.String(),
+		healthYellow, subject, what, fmt.Sprintf("Why: the leader has heard nothing of them for %s, or not since it leads", followTimeout),
 		"Start them, or, if they are gone for good: dmq cluster quorum remove-voter " + ids(gone[:1]),
 	}}
 }
@@ -204,6 +204,10 @@ func judgeBrokers(s *clusterState) []clusterProblem {
 			if m := s.member(b.ID); m != nil && m.silent >= followTimeout {
 				p.What += fmt.Sprintf("; nothing was heard of it for %s", m.silent.Round(time.Second))
 			}
+		case brokerSilent:
+			p.What = "does not answer"
+			p.Why = "Why: it is down, or cannot be reached from here; without a quorum nobody keeps track of it"
+			p.Next = "Start it"
 		case brokerUnknown:
 			p.What = fmt.Sprintf("not there, but %s name it", count(b.Replicas, "partition"))
 			p.Why = "Why: it is down, or was unregistered before it was drained"
@@ -229,11 +233,13 @@ func (s *clusterState) member(id int32) *quorumMember {
 }
 
 func judgePartitions(s *clusterState) []clusterProblem {
-	var offline, underMin, under []*partitionState
+	var offline, silent, underMin, under []*partitionState
 	for i := range s.Partitions {
 		switch p := &s.Partitions[i]; {
 		case p.offline():
 			offline = append(offline, p)
+		case s.broker(p.Leader) != nil && s.broker(p.Leader).State == brokerSilent:
+			silent = append(silent, p)
 		case p.underMinISR():
 			underMin = append(underMin, p)
 		case p.UnderReplicated:
@@ -246,6 +252,12 @@ func judgePartitions(s *clusterState) []clusterProblem {
 		out = append(out, clusterProblem{
 			healthRed, subject, count(len(offline), "partition") + " without a leader: " + examples(offline),
 			"Why: no replica that holds every acknowledged record is up; may lead: " + orDash(ids(heirs(offline))), "Start one of those brokers   See: dmq partition list --offline -o wide",
+		})
+	}
+	if len(silent) > 0 {
+		out = append(out, clusterProblem{
+			healthRed, subject, count(len(silent), "partition") + " whose leader does not answer: " + examples(silent),
+			"Why: without a quorum no partition gets another leader", "Start the controllers first",
 		})
 	}
 	if len(underMin) > 0 {

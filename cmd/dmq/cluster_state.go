@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -30,8 +31,10 @@ type clusterState struct {
 
 // The states of a broker.
 const (
-	brokerUp      = "up"
-	brokerFenced  = "fenced"  // registered, but it sends no heartbeats or is not caught up: it serves nobody
+	brokerUp     = "up"
+	brokerFenced = "fenced" // registered, but it sends no heartbeats or is not caught up: it serves nobody
+	// brokerSilent is up as far as the metadata tells, which nobody keeps up to date while there is no quorum, but does not answer.
+	brokerSilent  = "unreachable"
 	brokerUnknown = "unknown" // it holds replicas, but is not registered, or the cluster does not tell of fenced brokers
 )
 
@@ -98,27 +101,60 @@ const quorumTimeout = 5 * time.Second
 // clusterState asks the cluster for everything but what only single brokers know.
 func (a *app) clusterState(ctx context.Context, cl *kgo.Client) (*clusterState, error) {
 	s := &clusterState{Controller: -1}
-	adm := kadm.NewClient(cl)
-	if err := s.askTopics(ctx, adm); err != nil {
+	var quorum sync.WaitGroup
+	quorum.Go(func() { s.Quorum, s.QuorumErr = askQuorum(ctx, cl) }) // without a leader it takes the longest
+	err := s.askMetadata(ctx, cl)
+	quorum.Wait()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.askBrokers(ctx, cl); err != nil {
-		return nil, err
-	}
-	if err := s.askMinISR(ctx, cl); err != nil {
-		return nil, err
-	}
-	s.Quorum, s.QuorumErr = askQuorum(ctx, cl)
 	if s.Quorum != nil {
 		s.Controller = s.Quorum.Leader
 	}
-	if s.Quorum != nil || unsupported(s.QuorumErr) { // else nobody can tell what moves: it is the controller who knows
-		if err := s.askReassignments(ctx, cl); err != nil {
-			return nil, err
-		}
+	if s.hasQuorum() { // else nobody can tell what moves: it is the controller who knows
+		err = s.askReassignments(ctx, cl)
+	} else {
+		s.askWhoAnswers(ctx, cl)
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.count()
 	return s, nil
+}
+
+// hasQuorum reports whether somebody decides for the cluster, as far as can be told.
+func (s *clusterState) hasQuorum() bool { return s.Quorum != nil || unsupported(s.QuorumErr) }
+
+// askMetadata asks for what every broker knows.
+func (s *clusterState) askMetadata(ctx context.Context, cl *kgo.Client) error {
+	if err := s.askTopics(ctx, kadm.NewClient(cl)); err != nil {
+		return err
+	}
+	if err := s.askBrokers(ctx, cl); err != nil {
+		return err
+	}
+	return s.askMinISR(ctx, cl)
+}
+
+// answerTimeout is how long a broker may take to show that it is there.
+const answerTimeout = 2 * time.Second
+
+// askWhoAnswers finds out which brokers are there, where no controller keeps track of them.
+func (s *clusterState) askWhoAnswers(ctx context.Context, cl *kgo.Client) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i := range s.Brokers {
+		if b := &s.Brokers[i]; b.State == brokerUp {
+			asking.Go(func() {
+				if _, err := cl.Broker(int(b.ID)).Request(ctx, kmsg.NewPtrApiVersionsRequest()); err != nil {
+					b.State = brokerSilent
+				}
+			})
+		}
+	}
+	asking.Wait()
 }
 
 func (s *clusterState) askTopics(ctx context.Context, adm *kadm.Client) error {

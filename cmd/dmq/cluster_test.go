@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -49,6 +50,8 @@ func TestJudge(t *testing.T) {
 	noLeader.Quorum, noLeader.QuorumErr = nil, context.DeadlineExceeded
 	offline := threeBrokers()
 	offline.Partitions[1].Leader, offline.Partitions[1].InSync, offline.Partitions[1].LastKnown = -1, []int32{}, []int32{3}
+	silent := threeBrokers()
+	silent.Quorum, silent.QuorumErr, silent.broker(3).State = nil, context.DeadlineExceeded, brokerSilent
 	unknown := threeBrokers()
 	unknown.broker(2).State = brokerUnknown
 	empty := threeBrokers()
@@ -71,6 +74,7 @@ func TestJudge(t *testing.T) {
 		}},
 		{"two down", threeBrokers().without(3).without(2), healthRed, []string{"3 partitions refusing acks=all", "broker 2 (3), broker 3 (3)"}},
 		{"no quorum", noLeader, healthRed, []string{"does not answer", "no answer within 5s", "majority of its voters"}},
+		{"no quorum, and a broker does not answer", silent, healthRed, []string{"1 partition whose leader does not answer: orders-2", "broker 3 | does not answer"}},
 		{"no leader", offline, healthRed, []string{"1 partition without a leader: orders-1", "may lead: 3"}},
 		{"not registered", unknown, healthYellow, []string{"not there, but 0 partitions name it"}},
 		{"an empty one down", empty, healthYellow, []string{"Gone for good: dmq broker unregister 3"}},
@@ -89,6 +93,29 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%s: %q is not said:\n%s", test.name, want, text.String())
 			}
 		}
+	}
+}
+
+// A topic's list of throttled replicas also has those of its moves that were under way.
+func TestThrottling(t *testing.T) {
+	s := threeBrokers()
+	s.Partitions[1].Replicas, s.Partitions[1].Adding, s.Partitions[1].Removing = []int32{2, 3, 1, 4}, []int32{4}, []int32{1}
+	s.Partitions = append(s.Partitions, partitionState{Topic: "other", Replicas: []int32{1, 2}, Adding: []int32{2}})
+	moves := []*move{newMove(&s.Partitions[0], []int32{4, 2, 3})}
+	got := make(map[string]string)
+	for _, r := range throttling(moves, s.alongside(moves), 1000).Resources {
+		for _, c := range r.Configs {
+			got[r.ResourceName+" "+c.Name] = *c.Value
+		}
+	}
+	want := map[string]string{
+		"orders " + leaderReplicas: "0:1,0:2,0:3,1:2,1:3,1:1", "orders " + followerReplicas: "0:4,1:4",
+	}
+	for _, id := range []string{"1", "2", "3", "4"} {
+		want[id+" "+leaderRate], want[id+" "+followerRate] = "1000", "1000"
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -78,6 +78,8 @@ func explain(err error) *failure {
 	switch {
 	case errors.As(err, &ke):
 		return &failure{code: kafkaCode(ke), kafka: ke.Message, what: ke.Description, cause: err}
+	case errors.Is(err, context.DeadlineExceeded) && text == context.DeadlineExceeded.Error(): // nothing else is known
+		return &failure{code: codeUnreachable, what: "no answer in time", next: "See how the cluster is: dmq cluster health   Wait longer: --timeout", cause: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &dns), errors.As(err, &op), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrClientClosed):
 		return &failure{code: codeUnreachable, what: text, cause: err}
 	case strings.HasPrefix(text, "unknown command"), strings.HasPrefix(text, "accepts "), strings.HasPrefix(text, "requires "), strings.HasPrefix(text, "unknown flag"), strings.HasPrefix(text, "unknown shorthand"), strings.HasPrefix(text, "required flag"):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -71,6 +72,9 @@ func (a *app) electLeaders(ctx context.Context, cl *kgo.Client, o electOptions, 
 	if err != nil {
 		return err
 	}
+	if !s.hasQuorum() {
+		return quorumFailure(s.QuorumErr)
+	}
 	chosen, err := s.chosen(ctx, adm, selected)
 	if err != nil {
 		return err
@@ -105,11 +109,11 @@ func (a *app) electLeaders(ctx context.Context, cl *kgo.Client, o electOptions, 
 	if err != nil {
 		return err
 	}
-	return a.reportElections(ctx, adm, named, answers)
+	return a.reportElections(ctx, adm, how, named, answers)
 }
 
-func (a *app) reportElections(ctx context.Context, adm *kadm.Client, named []*partitionState, answers kadm.ElectLeadersResults) error {
-	topics, err := adm.ListTopicsWithInternal(ctx)
+func (a *app) reportElections(ctx context.Context, adm *kadm.Client, how kadm.ElectLeadersHow, named []*partitionState, answers kadm.ElectLeadersResults) error {
+	topics, err := electedTopics(ctx, adm, how, answers)
 	if err != nil {
 		return err
 	}
@@ -133,6 +137,38 @@ func (a *app) reportElections(ctx context.Context, adm *kadm.Client, named []*pa
 		}
 	}
 	return several(len(done), failures)
+}
+
+const (
+	electedWithin   = 2 * time.Second       // how long the brokers may take to learn of an election
+	electedInterval = 10 * time.Millisecond // between two questions whether they have
+)
+
+// electedTopics are the topics once whoever is asked knows the leaders that were just elected: each broker follows the metadata log
+// at its own pace.
+func electedTopics(ctx context.Context, adm *kadm.Client, how kadm.ElectLeadersHow, answers kadm.ElectLeadersResults) (kadm.TopicDetails, error) {
+	for deadline := time.Now().Add(electedWithin); ; {
+		topics, err := adm.ListTopicsWithInternal(ctx)
+		if err != nil || time.Now().After(deadline) {
+			return topics, err
+		}
+		missing := false
+		for topic, partitions := range answers {
+			for p, r := range partitions {
+				d := topics[topic].Partitions[p]
+				known := d.Leader >= 0 && (how != kadm.ElectPreferredReplica || d.Leader == d.Replicas[0])
+				missing = missing || r.Err == nil && !known
+			}
+		}
+		if !missing {
+			return topics, nil
+		}
+		select {
+		case <-time.After(electedInterval):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func electionFailure(p *partitionState, r kadm.ElectLeadersResult) *failure {

@@ -235,7 +235,7 @@ func (w *mover) finish(ctx context.Context, moves []*move, began time.Time, refu
 	if err := w.lead(ctx, moves); err != nil {
 		return err
 	}
-	s, err := w.state(ctx)
+	s, err := w.settled(ctx, moves)
 	if err != nil {
 		return err
 	}
@@ -272,6 +272,34 @@ func (w *mover) finish(ctx context.Context, moves []*move, began time.Time, refu
 		err = w.a.print(r)
 	}
 	return errors.Join(err, several(len(out), failures))
+}
+
+const (
+	settleWithin   = 2 * time.Second        // how long the brokers may take to learn how a move ended
+	settleInterval = 100 * time.Millisecond // between two questions whether they have
+)
+
+// settled is the state once whoever is asked knows where the partitions went: the controller says first that nothing moves any
+// more. What went elsewhere shows as it is after a while.
+func (w *mover) settled(ctx context.Context, moves []*move) (*clusterState, error) {
+	for deadline := time.Now().Add(settleWithin); ; {
+		s, err := w.state(ctx)
+		if err != nil {
+			return nil, err
+		}
+		behind := slices.ContainsFunc(moves, func(m *move) bool {
+			p := s.partition(m.topicPartition)
+			return !m.refused && p != nil && !sameBrokers(p.Replicas, m.target)
+		})
+		if !behind || time.Now().After(deadline) {
+			return s, nil
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // lead lets the first replicas lead, as the plan meant it. Those that cannot now will when the cluster sees to it itself.
@@ -313,10 +341,33 @@ const (
 	followerReplicas = "follower.replication.throttled.replicas"
 )
 
-// throttle limits the moves: whoever has a replica now sends at the rate, and whoever gets one receives at it.
+// throttle limits the moves: whoever has a replica now sends at the rate, and whoever gets one receives at it. What moves already
+// of the same topics stays as limited as it is.
 func (w *mover) throttle(ctx context.Context, moves []*move, rate int64) error {
+	s, err := w.state(ctx)
+	if err != nil {
+		return err
+	}
+	return w.alterConfigs(ctx, throttling(moves, s.alongside(moves), rate))
+}
+
+// alongside are the moves under way of the same topics that are not among moves.
+func (s *clusterState) alongside(moves []*move) []*move {
+	var out []*move
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		among := slices.ContainsFunc(moves, func(m *move) bool { return m.topicPartition == p.tp() })
+		if p.reassigning() && !among && slices.ContainsFunc(moves, func(m *move) bool { return m.topic == p.Topic }) {
+			out = append(out, newMove(p, p.target()))
+		}
+	}
+	return out
+}
+
+// throttling is the request that sets the throttles of moves. A topic has one list of replicas, so those of its other moves are in it.
+func throttling(moves, alongside []*move, rate int64) *kmsg.IncrementalAlterConfigsRequest {
 	leaders, followers := make(map[string][]string), make(map[string][]string)
-	for _, m := range moves {
+	for _, m := range slices.Concat(moves, alongside) {
 		for _, id := range m.from {
 			leaders[m.topic] = append(leaders[m.topic], fmt.Sprintf("%d:%d", m.partition, id))
 		}
@@ -333,10 +384,11 @@ func (w *mover) throttle(ctx context.Context, moves []*move, rate int64) error {
 	for _, id := range involved(moves) {
 		addConfigs(req, kmsg.ConfigResourceTypeBroker, fmt.Sprint(id), map[string]*string{leaderRate: &text, followerRate: &text})
 	}
-	return w.alterConfigs(ctx, req)
+	return req
 }
 
-// unthrottle takes throttles away from what has moved, whoever set them, where there are any.
+// unthrottle takes throttles away from what has moved, whoever set them, where there are any. While other partitions still move
+// the rates stay, and so do the lists of their topics: they may be throttled.
 func (w *mover) unthrottle(ctx context.Context, moves []*move) error {
 	set, err := w.throttled(ctx, moves)
 	if err != nil || len(set.Resources) == 0 {
@@ -345,23 +397,36 @@ func (w *mover) unthrottle(ctx context.Context, moves []*move) error {
 	return w.alterConfigs(ctx, set)
 }
 
-// throttled is the request that deletes every throttle that is set on the topics of moves and on all brokers.
+// throttled is the request that deletes the throttles that moves do not need any more.
 func (w *mover) throttled(ctx context.Context, moves []*move) (*kmsg.IncrementalAlterConfigsRequest, error) {
 	ctx, cancel := w.bounded(ctx)
 	defer cancel()
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	topics := make(map[string][]string)
-	for _, m := range moves {
-		topics[m.topic] = nil
-	}
-	configs, err := w.adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(topics))...)
+	moving, err := listReassignments(ctx, w.cl)
 	if err != nil {
-		return nil, err
+		return nil, reassignFailure(err)
 	}
-	for _, rc := range configs {
-		addConfigs(req, kmsg.ConfigResourceTypeTopic, rc.Name, setKeys(rc, leaderReplicas, followerReplicas))
+	done := make(map[string]bool)
+	for _, m := range moves {
+		done[m.topic] = true
 	}
-	if configs, err = w.brokerConfigs(ctx); err != nil {
+	for tp := range moving {
+		delete(done, tp.topic)
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	if len(done) > 0 { // no names would be all topics
+		configs, err := w.adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(done))...)
+		if err != nil {
+			return nil, err
+		}
+		for _, rc := range configs {
+			addConfigs(req, kmsg.ConfigResourceTypeTopic, rc.Name, setKeys(rc, leaderReplicas, followerReplicas))
+		}
+	}
+	if len(moving) > 0 {
+		return req, nil
+	}
+	configs, err := w.brokerConfigs(ctx)
+	if err != nil {
 		return nil, err
 	}
 	for _, rc := range configs {

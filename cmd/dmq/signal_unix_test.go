@@ -346,6 +346,43 @@ func TestDev_Cluster(t *testing.T) {
 	d.stop(t)
 }
 
+// TestDev_Throttle: a move that is done takes no throttle away from one that goes on.
+func TestDev_Throttle(t *testing.T) {
+	d := startCluster(t, 2)
+	for _, topic := range []string{"slow", "quick"} {
+		d.dmq(t, codeOK, "topic", "create", topic, "-r", "1")
+	}
+	d.until(t, "slow", codeOK, "topic", "describe", "slow")
+	var out strings.Builder
+	a := testApp(&out)
+	a.in = strings.NewReader(strings.Repeat(strings.Repeat("v", 100_000)+"\n", 80)) // more than the first fetches bring before the quota is used up
+	if code := run([]string{"-b", d.brokers, "produce", "slow"}, a); code != codeOK {
+		t.Fatal(out.String())
+	}
+	apply := func(topic string, more ...string) {
+		t.Helper()
+		to := "[2]"
+		if strings.Contains(d.dmq(t, codeOK, "partition", "list", "--topic", topic, "-o", "json"), `"leader": 2`) {
+			to = "[1]"
+		}
+		plan := filepath.Join(t.TempDir(), "plan.json")
+		if err := os.WriteFile(plan, []byte(`{"version":1,"partitions":[{"topic":"`+topic+`","partition":0,"replicas":`+to+`}]}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.dmq(t, codeOK, append([]string{"partition", "reassign", "apply", plan}, more...)...)
+	}
+	apply("slow", "--throttle", "1B", "--detach")
+	d.until(t, "slow", codeOK, "partition", "reassign", "status")
+	apply("quick", "--throttle", "2B")
+	d.until(t, "throttled to 2 B/s", codeOK, "partition", "reassign", "status")
+	if config := d.dmq(t, codeOK, "topic", "config", "get", "slow"); !strings.Contains(config, followerReplicas) {
+		t.Errorf("the replicas of the move that goes on are not throttled any more:\n%s", config)
+	}
+	d.dmq(t, codeOK, "partition", "reassign", "cancel", "--all", "--yes")
+	d.until(t, `"throttled": {}`, codeOK, "partition", "reassign", "status", "-o", "json")
+	d.stop(t)
+}
+
 // TestDev_TakenAway: what docs/cluster.md says of taking a broker away for good, here one that votes, and what is refused on the
 // way.
 func TestDev_TakenAway(t *testing.T) {

@@ -102,7 +102,7 @@ const quorumTimeout = 5 * time.Second
 func (a *app) clusterState(ctx context.Context, cl *kgo.Client) (*clusterState, error) {
 	s := &clusterState{Controller: -1}
 	var quorum sync.WaitGroup
-	quorum.Go(func() { s.Quorum, s.QuorumErr = askQuorum(ctx, cl) }) // without a leader it takes the longest
+	quorum.Go(func() { s.Quorum, s.QuorumErr = a.askQuorumAlone(ctx) }) // without a leader it takes the longest
 	err := s.askMetadata(ctx, cl)
 	quorum.Wait()
 	if err != nil {
@@ -121,6 +121,16 @@ func (a *app) clusterState(ctx context.Context, cl *kgo.Client) (*clusterState, 
 	}
 	s.count()
 	return s, nil
+}
+
+// askQuorumAlone is askQuorum on a connection of its own: requests behind one that waits for a leader would wait as well.
+func (a *app) askQuorumAlone(ctx context.Context) (*quorumState, error) {
+	cl, err := a.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	return askQuorum(ctx, cl)
 }
 
 // hasQuorum reports whether somebody decides for the cluster, as far as can be told.

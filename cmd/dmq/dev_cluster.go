@@ -54,37 +54,55 @@ func (a *app) devCluster(ctx context.Context, o devOptions, dir string) error {
 		return err
 	}
 	defer func() { stopNodes(nodes, signals) }()
+	deaths := make(chan *devNode, len(nodes))
 	for _, n := range nodes {
-		if err := n.start(self, a.plainEnv(), out); err != nil {
+		if err := n.start(self, a.plainEnv(), out, deaths); err != nil {
 			return fmt.Errorf("start node %d: %w", n.id, err)
 		}
 	}
 	for _, n := range nodes {
-		if err := n.awaitReady(signals); err != nil {
+		if err := n.awaitReady(signals, deaths); err != nil {
 			return err
 		}
 	}
 	a.devBanner(nodes, time.Since(began), dir, o.keep == "")
-	for i := 0; i < len(nodes); {
+	for range nodes {
 		select {
 		case <-signals:
 			return nil
-		case <-nodes[i].ended:
-			i++
+		case <-deaths:
 		}
 	}
+	if signalled(signals) != nil {
+		return nil
+	}
 	return &failure{code: codeFailed, what: "all nodes are gone", next: "See the log above"}
+}
+
+// signalGrace is how much later than a node's end the signal may be noticed that ended it: Ctrl-C goes to all of a terminal's processes.
+const signalGrace = 200 * time.Millisecond
+
+// signalled returns the signal that came, or comes within the grace; nil when none does.
+func signalled(signals <-chan os.Signal) os.Signal {
+	select {
+	case s := <-signals:
+		return s
+	case <-time.After(signalGrace):
+		return nil
+	}
 }
 
 // devNodes chooses ports and says how each node is configured.
 func (a *app) devNodes(ctx context.Context, o devOptions, dir string) ([]*devNode, error) {
 	var nodes []*devNode
 	var voters []string
+	var ports heldPorts
+	defer ports.release()
 	for id := 1; id <= o.nodes; id++ {
 		n := &devNode{id: id, roles: "broker", ended: make(chan struct{})}
 		for at, port := range map[*string]int{&n.kafka: 9092, &n.control: 9093, &n.admin: 9091} {
 			var err error
-			if *at, err = freePort(ctx, port+100*(id-1)); err != nil {
+			if *at, err = ports.hold(ctx, port+100*(id-1)); err != nil {
 				return nil, err
 			}
 		}
@@ -127,17 +145,31 @@ func (a *app) devNodes(ctx context.Context, o devOptions, dir string) ([]*devNod
 	return nodes, nil
 }
 
-// freePort is an address on loopback that nobody listens at: with the port, or else any. Other nodes are told it before the
-// node binds it, so it cannot be left to the node.
-func freePort(ctx context.Context, port int) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", freeOr(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))))
+// heldPorts are ports that were chosen for nodes. Other nodes are told them before a node binds its own, so that cannot be left to
+// the nodes. All are held until the last is chosen: else the system might give one out twice.
+type heldPorts []net.Listener
+
+// hold returns an address on loopback that nobody listens at: with the port, or else any.
+func (h *heldPorts) hold(ctx context.Context, port int) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	*h = append(*h, l)
+	return l.Addr().String(), nil
 }
 
-func (n *devNode) start(self string, env []string, out *prefixed) error {
+func (h *heldPorts) release() {
+	for _, l := range *h {
+		_ = l.Close() // nobody has connected
+	}
+}
+
+// start begins the process. Its end is told to deaths, which has to have room.
+func (n *devNode) start(self string, env []string, out *prefixed, deaths chan<- *devNode) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -160,6 +192,7 @@ func (n *devNode) start(self string, env []string, out *prefixed) error {
 		}
 		out.line(n.id, "ended: "+err.Error()+"   Start it again: dmq "+strings.Join(n.args, " "))
 		close(n.ended)
+		deaths <- n
 	})
 	return w.Close()
 }
@@ -176,8 +209,8 @@ func (n *devNode) running() bool {
 // readyInterval is how often a node is asked whether it is ready.
 const readyInterval = 50 * time.Millisecond
 
-// awaitReady returns when the node serves clients. That it ended, or a signal, is an error.
-func (n *devNode) awaitReady(signals <-chan os.Signal) error {
+// awaitReady returns when the node serves clients. A signal, or that one of the nodes ended, is an error.
+func (n *devNode) awaitReady(signals <-chan os.Signal, deaths <-chan *devNode) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(readyInterval)
@@ -196,13 +229,20 @@ func (n *devNode) awaitReady(signals <-chan os.Signal) error {
 		select {
 		case <-tick.C:
 		case s := <-signals:
-			return &failure{code: (&interrupted{s}).code(), what: "interrupted before the cluster was ready"}
-		case <-n.ended:
-			return &failure{code: codeFailed, what: fmt.Sprintf("node %d did not start", n.id), next: "See the log above"}
+			return interruptedStart(s)
+		case dead := <-deaths:
+			if s := signalled(signals); s != nil {
+				return interruptedStart(s)
+			}
+			return &failure{code: codeFailed, what: fmt.Sprintf("node %d did not start", dead.id), next: "See the log above"}
 		case <-ctx.Done():
 			return &failure{code: codeUnreachable, what: fmt.Sprintf("node %d is not ready after a minute", n.id), next: "See the log above"}
 		}
 	}
+}
+
+func interruptedStart(s os.Signal) error {
+	return &failure{code: (&interrupted{s}).code(), what: "interrupted before the cluster was ready"}
 }
 
 // stopNodes stops all gracefully, at once; a second signal kills them.

@@ -313,6 +313,51 @@ func (d *runningCluster) stop(t *testing.T) {
 	}
 }
 
+// TestDevNode_EndsWhileStarting: a signal that ends the nodes, too, is what is told, however late it is noticed.
+func TestDevNode_EndsWhileStarting(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		signals []os.Signal
+		code    int
+		what    string
+	}{
+		{"by itself", nil, codeFailed, "node 2 did not start"},
+		{"by Ctrl-C", []os.Signal{os.Interrupt}, codeInterrupted, "interrupted before the cluster was ready"},
+	} {
+		signals, deaths := make(chan os.Signal, 2), make(chan *devNode, 2)
+		for _, s := range test.signals {
+			signals <- s
+		}
+		deaths <- &devNode{id: 2}
+		err := (&devNode{id: 1, admin: "127.0.0.1:1"}).awaitReady(signals, deaths)
+		if f := explain(err); f.code != test.code || f.what != test.what {
+			t.Errorf("%s: exit %d, %q", test.name, f.code, f.what)
+		}
+	}
+}
+
+// TestHeldPorts: a port that is taken is not given out again before the nodes start.
+func TestHeldPorts(t *testing.T) {
+	var ports heldPorts
+	defer ports.release()
+	seen := make(map[string]bool)
+	taken := 0
+	for range 4 {
+		at, err := ports.hold(t.Context(), taken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[at] {
+			t.Errorf("%s twice", at)
+		}
+		seen[at] = true
+		_, port, _ := strings.Cut(at, ":")
+		if taken, err = strconv.Atoi(port); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDev_Cluster: four nodes, one of which is drained and used again, one killed and missed, and all of which stop by one
 // signal.
 func TestDev_Cluster(t *testing.T) {

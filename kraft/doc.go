@@ -24,6 +24,6 @@
 // Errors carry their Kafka kind: *NotLeaderError (NOT_CONTROLLER: nothing happened), *OutcomeUnknownError (REQUEST_TIMED_OUT:
 // leadership was lost before the commit was known), image.ErrStaleRevision and *image.RejectedError.
 //
-// Goroutines: raft's own (main, apply, snapshots, two to four per peer), one that forwards raft's incoming calls, one that tends
-// membership where there is a network, and one for each Propose, Barrier or VerifyLeader under way.
+// Goroutines: raft's own (main, apply, snapshots, two to four per peer), one that forwards raft's incoming calls, one that takes
+// snapshots, one that tends membership where there is a network, and one for each Propose, Barrier or VerifyLeader under way.
 package kraft

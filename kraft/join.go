@@ -43,24 +43,10 @@ func (a announcer) Publish(d *image.Delta) {
 	a.q.o.Network.SetClusterID(id)
 }
 
-// startTending runs tend until the returned function is called.
-func (q *Quorum) startTending(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.hurry(ctx)
-		q.tend(ctx)
-	}()
-	return func() {
-		cancel(ErrClosed)
-		<-done
-	}
-}
-
 // tend keeps membership in order. A leader looks after what raft's configuration holds of itself and drops observers; a node that is not a
 // member, or whose address has changed, asks a leader to note it.
 func (q *Quorum) tend(ctx context.Context) {
+	q.hurry(ctx)
 	changes, cancel := q.LeadershipChanges()
 	defer cancel()
 	tick := time.NewTicker(tendEvery)

@@ -59,8 +59,10 @@ type Options struct {
 	Logger     *slog.Logger
 	Rand       io.Reader // source of the cluster id; nil: crypto/rand
 	Timeouts   Timeouts
-	// SnapshotEntries is how many commands there are between snapshots; 0: 8192.
+	// SnapshotEntries and SnapshotBytes are how many commands, and how many bytes of them, there are between snapshots; 0: 8192
+	// and 20 MiB.
 	SnapshotEntries uint64
+	SnapshotBytes   int64
 	// Fatal is called when the metadata log cannot be applied: the process must stop. The store has its own hook. It should
 	// not return; if it does, nothing more is applied.
 	Fatal func(error)
@@ -78,14 +80,14 @@ const noNode protocol.NodeID = -1
 
 // Quorum is this node's member of the metadata quorum.
 type Quorum struct {
-	o       Options
-	logger  *slog.Logger
-	fsm     *fsm.FSM
-	raft    *hraft.Raft
-	trans   *selfTransport
-	peers   *progressTransport
-	events  *broadcast
-	tending func() // ends tend and joins it
+	o      Options
+	logger *slog.Logger
+	fsm    *fsm.FSM
+	raft   *hraft.Raft
+	trans  *selfTransport
+	peers  *progressTransport
+	events *broadcast
+	stops  []func() // end the tasks in the background and join them
 
 	change sync.Mutex // held during a change of the voters
 
@@ -114,11 +116,13 @@ func Open(ctx context.Context, o Options) (*Quorum, error) {
 	q.fsm = fsm.New(q.logger, o.Fatal, q.o.Publishers...)
 	q.peers = newProgressTransport(q.transport(), q.logger, func() uint64 { return q.raft.LastIndex() })
 	q.trans = newSelfTransport(q.peers)
+	due := q.fsm.SnapshotAfter(o.SnapshotBytes)
 	if err := q.start(ctx); err != nil {
 		return nil, errors.Join(err, q.trans.Close(), q.closeNetwork(), o.Store.Close())
 	}
+	q.stops = append(q.stops, background(ctx, func(ctx context.Context) { q.keepSnapshots(ctx, due) }))
 	if o.Network != nil {
-		q.tending = q.startTending(ctx)
+		q.stops = append(q.stops, background(ctx, q.tend))
 		o.Network.Attach(q)
 		q.compareConfigured()
 	}
@@ -145,6 +149,9 @@ func withDefaults(o Options) Options {
 	def(&o.Timeouts.Commit, 10*time.Millisecond)
 	if o.SnapshotEntries == 0 {
 		o.SnapshotEntries = 8192
+	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = snapshotBytes
 	}
 	return o
 }
@@ -194,7 +201,7 @@ func (q *Quorum) raftConfig() *hraft.Config {
 	c.MaxAppendEntries = 1024
 	c.BatchApplyCh = true // proposals that come together are stored together
 	c.SnapshotThreshold = q.o.SnapshotEntries
-	c.TrailingLogs = q.o.SnapshotEntries + q.o.SnapshotEntries/4
+	c.TrailingLogs = max(1, q.o.SnapshotEntries/32) // the store keeps what has come since the older of two snapshots, anyhow
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	return c
@@ -363,8 +370,8 @@ func (q *Quorum) Close() error {
 	q.mu.Unlock()
 	defer close(q.closed)
 
-	if q.tending != nil {
-		q.tending()
+	for _, stop := range q.stops {
+		stop()
 	}
 	q.peers.stopHolding()
 	q.inflight.Wait()

@@ -286,6 +286,32 @@ func TestQuorum_SnapshotAndRestore(t *testing.T) {
 	check(t, n.Close())
 }
 
+// TestQuorum_SnapshotAfterBytes makes few commands, which are large: there is a snapshot, and the log begins later.
+func TestQuorum_SnapshotAfterBytes(t *testing.T) {
+	disk := raftstore.NewDisk()
+	var store kraft.Store
+	n := open(t, disk, func(o *kraft.Options) { o.SnapshotBytes, store = 10_000, o.Store })
+	value := strings.Repeat("v", 1_000)
+	for i, first := 0, uint64(0); first < 30; i++ {
+		if i == 10_000 {
+			t.Fatalf("after %d commands the log still begins at %d", i, first)
+		}
+		must(n.Propose(t.Context(), config(fmt.Sprint(i%10), value)))
+		first = must(store.FirstIndex())
+	}
+	list := must(store.Snapshots().List())
+	if len(list) == 0 {
+		t.Error("there is no snapshot")
+	}
+	want := n.Image()
+	check(t, n.Close())
+	n = open(t, disk, nil)
+	if diff := cmp.Diff(want, n.Image()); diff != "" {
+		t.Errorf("after a restart from a snapshot: %s", diff)
+	}
+	check(t, n.Close())
+}
+
 func TestQuorum_DoesNotBootstrapAMemberOfAnother(t *testing.T) {
 	disk := raftstore.NewDisk()
 	s := must(disk.Open(quiet(), nil))

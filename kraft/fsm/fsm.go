@@ -25,6 +25,9 @@ type FSM struct {
 	mu         sync.Mutex // guards the fields below; held while publishers run, so that a new one misses nothing
 	publishers []image.Publisher
 	failed     error // a committed command could not be read: nothing may be applied any more
+	unsaved    int64 // bytes of commands that no snapshot holds
+	most       int64 // of those, before due is told
+	due        chan struct{}
 }
 
 // New returns a state machine with the empty image. fatal is called once, when the log holds something this program cannot
@@ -33,6 +36,13 @@ func New(logger *slog.Logger, fatal func(error), publishers ...image.Publisher) 
 	f := &FSM{logger: logger, fatal: fatal, publishers: publishers}
 	f.image.Store(image.Empty())
 	return f
+}
+
+// SnapshotAfter returns a channel that is told when so many bytes of commands were applied that no snapshot holds, and again with every
+// command after that until there is one. It is called before anything is applied.
+func (f *FSM) SnapshotAfter(bytes int64) (due <-chan struct{}) {
+	f.most, f.due = bytes, make(chan struct{}, 1)
+	return f.due
 }
 
 // Image returns the newest image. Never nil.
@@ -79,7 +89,22 @@ func (f *FSM) ApplyBatch(logs []*hraft.Log) []any {
 		f.publishLocked(next, delta)
 	}
 	f.last.Store(logs[len(logs)-1].Index)
+	f.countLocked(logs)
 	return responses
+}
+
+// countLocked counts bytes for the next snapshot.
+func (f *FSM) countLocked(logs []*hraft.Log) {
+	for _, l := range logs {
+		f.unsaved += int64(len(l.Data))
+	}
+	if f.due == nil || f.unsaved < f.most {
+		return
+	}
+	select {
+	case f.due <- struct{}{}:
+	default:
+	}
 }
 
 func (f *FSM) applyLocked(b *image.Builder, l *hraft.Log) error {
@@ -109,10 +134,12 @@ func (f *FSM) publishLocked(next *image.Image, delta *image.Delta) {
 
 // Snapshot implements raft's FSM.
 func (f *FSM) Snapshot() (hraft.FSMSnapshot, error) {
-	if err := f.Err(); err != nil {
-		return nil, err // a state that misses a command must not be kept
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed != nil {
+		return nil, f.failed // a state that misses a command must not be kept
 	}
-	return &snapshot{f.image.Load()}, nil
+	return &snapshot{fsm: f, image: f.image.Load(), bytes: f.unsaved}, nil
 }
 
 // Restore implements raft's FSM: it replaces the image, and publishes the difference when there was one already.
@@ -127,18 +154,29 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.unsaved = 0
 	f.publishLocked(next, image.Diff(f.image.Load(), next))
 	return nil
 }
 
-type snapshot struct{ image *image.Image }
+type snapshot struct {
+	fsm   *FSM
+	image *image.Image
+	bytes int64 // of the commands that it holds and the one before does not
+}
 
 // Persist implements raft's FSMSnapshot.
 func (s *snapshot) Persist(sink hraft.SnapshotSink) error {
 	if err := EncodeSnapshot(sink, s.image); err != nil {
 		return errors.Join(fmt.Errorf("write metadata snapshot: %w", err), sink.Cancel())
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.fsm.mu.Lock()
+	defer s.fsm.mu.Unlock()
+	s.fsm.unsaved = max(0, s.fsm.unsaved-s.bytes) // a snapshot may have been restored meanwhile
+	return nil
 }
 
 // Release implements raft's FSMSnapshot.

@@ -234,6 +234,64 @@ func TestFSM_StopsAtWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// sink keeps a snapshot in memory.
+type sink struct {
+	bytes.Buffer
+	err error // of Close
+}
+
+func (s *sink) ID() string    { return "" }
+func (s *sink) Cancel() error { return nil }
+func (s *sink) Close() error  { return s.err }
+
+// TestFSM_SnapshotAfter counts bytes from one snapshot to the next: one that failed does not count.
+func TestFSM_SnapshotAfter(t *testing.T) {
+	f := fsm.New(slog.New(slog.DiscardHandler), func(err error) { t.Errorf("fatal: %v", err) })
+	data := (&metadata.Command{Records: []metadata.Record{&metadata.FeatureLevelRecord{Name: "f", Level: 1}}}).Encode()
+	due := f.SnapshotAfter(int64(3 * len(data)))
+	index := uint64(0)
+	apply := func(want bool) {
+		t.Helper()
+		index++
+		f.Apply(&hraft.Log{Index: index, Type: hraft.LogCommand, Data: data})
+		got := false
+		select {
+		case <-due:
+			got = true
+		default:
+		}
+		if got != want {
+			t.Errorf("a snapshot is due after command %d: %v", index, got)
+		}
+	}
+	persist := func(s hraft.FSMSnapshot, fails error) {
+		t.Helper()
+		if err := s.Persist(&sink{err: fails}); !errors.Is(err, fails) {
+			t.Fatal(err)
+		}
+	}
+	take := func() hraft.FSMSnapshot {
+		t.Helper()
+		s, err := f.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	apply(false)
+	apply(false)
+	apply(true)
+	persist(take(), io.ErrShortWrite)
+	apply(true)
+	s := take()
+	apply(true) // it is not written yet
+	apply(true)
+	persist(s, nil)
+	apply(true) // two came while it was written
+	persist(take(), nil)
+	apply(false)
+}
+
 func sample(t *testing.T) []byte {
 	t.Helper()
 	f := fsm.New(slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })

@@ -58,6 +58,9 @@ func TestValidateTopicName(t *testing.T) {
 	if !protocol.TopicNameCollides("a.b", "a_b") || protocol.TopicNameCollides("a.b", "a.b") || protocol.TopicNameCollides("a.b", "a-b") {
 		t.Error("TopicNameCollides: '.' and '_' alone collide")
 	}
+	if !protocol.InternalTopic("__consumer_offsets") || protocol.InternalTopic("__mine") {
+		t.Error("InternalTopic: the coordinators' topics, and no others, are internal")
+	}
 }
 
 func TestTopicPartition_Text(t *testing.T) {

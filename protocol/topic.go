@@ -36,3 +36,19 @@ func ValidateTopicName(name string) error {
 func TopicNameCollides(a, b string) bool {
 	return a != b && strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
 }
+
+// The topics that coordinators keep their state in.
+const (
+	ConsumerOffsetsTopic  = "__consumer_offsets"
+	TransactionStateTopic = "__transaction_state"
+	ShareGroupStateTopic  = "__share_group_state"
+)
+
+// InternalTopic reports whether the topic belongs to a coordinator.
+func InternalTopic(name string) bool {
+	switch name {
+	case ConsumerOffsetsTopic, TransactionStateTopic, ShareGroupStateTopic:
+		return true
+	}
+	return false
+}

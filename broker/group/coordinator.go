@@ -16,7 +16,7 @@ import (
 )
 
 // Topic is where groups and offsets are kept.
-const Topic = "__consumer_offsets"
+const Topic = protocol.ConsumerOffsetsTopic
 
 // patience is how long requests wait for a coordinator that begins to load. Nearly all are loaded by then, while clients that are
 // told to wait do so for a second or three.

@@ -208,7 +208,7 @@ func cursor(topic string, partition int32) *kmsg.DescribeTopicPartitionsResponse
 func missingTopic(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	t.Topic = new(name)
-	t.IsInternal = isInternal(name)
+	t.IsInternal = protocol.InternalTopic(name)
 	t.AuthorizedOperations = topicOperations
 	t.ErrorCode = kerr.UnknownTopicOrPartition.Code
 	if protocol.ValidateTopicName(name) != nil {
@@ -222,7 +222,7 @@ func (h *Handler) topicPage(img *image.Image, topic *image.Topic, listenerName s
 	t := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	t.Topic = new(topic.Name)
 	t.TopicID = topic.ID
-	t.IsInternal = isInternal(topic.Name)
+	t.IsInternal = protocol.InternalTopic(topic.Name)
 	t.AuthorizedOperations = topicOperations
 	for i := first; i < min(len(topic.Partitions), first+limit); i++ {
 		p := &topic.Partitions[i]

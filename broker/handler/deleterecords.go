@@ -62,7 +62,7 @@ func (d *dataHandler) deleteRecords(img *image.Image, tp protocol.TopicPartition
 	switch {
 	case img.Partition(tp) == nil:
 		return -1, errcode.New(errcode.KindUnknownTopicOrPartition, "delete records of %s: there is no such partition", tp)
-	case isInternal(tp.Topic):
+	case protocol.InternalTopic(tp.Topic):
 		return -1, errcode.New(errcode.KindInvalidTopicException, "delete records of %s: the topic is internal", tp)
 	}
 	deleted, err := d.replicas.DeleteRecords(tp, offset)

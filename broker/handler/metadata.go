@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -133,7 +132,7 @@ func (h *Handler) createTopics(ctx context.Context, names []string) *image.Image
 	create.Version = 7
 	create.TimeoutMillis = int32(h.requestTimeout / time.Millisecond)
 	for _, name := range names {
-		if img.Topic(name) == nil && protocol.ValidateTopicName(name) == nil && (!isInternal(name) || name == group.Topic) {
+		if img.Topic(name) == nil && protocol.ValidateTopicName(name) == nil && (!protocol.InternalTopic(name) || name == group.Topic) {
 			create.Topics = append(create.Topics, h.creatableTopic(name))
 		}
 	}
@@ -181,7 +180,7 @@ func (h *Handler) awaitTopics(ctx context.Context, created *kmsg.CreateTopicsRes
 func (h *Handler) describeTopic(img *image.Image, name, listenerName string, version int16) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()
 	t.Topic = new(name)
-	t.IsInternal = isInternal(name)
+	t.IsInternal = protocol.InternalTopic(name)
 	t.AuthorizedOperations = noAuthorizedOperations
 	topic := img.Topic(name)
 	if topic == nil {
@@ -296,12 +295,6 @@ func nodeIDs(ids []protocol.NodeID) []int32 {
 		out[i] = int32(id)
 	}
 	return out
-}
-
-// isInternal reports whether the topic belongs to a coordinator.
-func isInternal(name string) bool {
-	return strings.HasPrefix(name, "__") &&
-		(name == group.Topic || name == "__transaction_state" || name == "__share_group_state")
 }
 
 // metadataError is the answer to a Metadata request that breaks the protocol's rules: every topic carries the code.

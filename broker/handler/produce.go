@@ -191,7 +191,7 @@ func (c *produceCall) admit(out *produceOutcome, topic *image.Topic, p *kmsg.Pro
 	case kind != errcode.KindNone:
 	case acks != -1 && acks != 0 && acks != 1:
 		kind = errcode.KindInvalidRequiredAcks
-	case isInternal(topic.Name) && h.ClientID != adminClientID:
+	case protocol.InternalTopic(topic.Name) && h.ClientID != adminClientID:
 		kind = errcode.KindInvalidTopicException
 	case batch.IsTransactional() && c.req.TransactionID == nil:
 		kind = errcode.KindTransactionalIDAuthorizationFailed

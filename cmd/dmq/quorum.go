@@ -145,7 +145,8 @@ func directoryID(given string, m *quorumMember) ([16]byte, error) {
 		text = m.DirectoryID
 	}
 	if text == "" {
-		return [16]byte{}, usage("It is directory.id in meta.properties of the node's metadata directory: --directory-id ID", "the directory id of node %d is not known", m.ID)
+		return [16]byte{}, usage("It is directory.id in meta.properties of the node's metadata directory: --directory-id ID   "+
+			"A quorum whose voters are fixed in controller.quorum.voters knows none, and is not changed at run time", "the directory id of node %d is not known", m.ID)
 	}
 	id, err := protocol.ParseTopicID(text)
 	if err != nil {

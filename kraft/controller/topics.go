@@ -226,9 +226,7 @@ func (d *decider) newPartitions(v *view, brokers []placement.Broker, t *kmsg.Cre
 // checkInternal holds the creation of an internal topic up until there are as many brokers to serve it as it has replicas: its
 // clients can wait, and it is not made again when there are more.
 func checkInternal(name string, brokers []placement.Broker, factor int16) error {
-	switch name {
-	case "__consumer_offsets", "__transaction_state", "__share_group_state":
-	default:
+	if !protocol.InternalTopic(name) {
 		return nil
 	}
 	serving := 0

@@ -206,7 +206,7 @@ func replicaStats(s replica.Stats) metrics.ReplicaStats {
 	return metrics.ReplicaStats{
 		Leaders: s.Leaders, Partitions: s.Partitions, UnderReplicated: s.UnderReplicated, UnderMinISR: s.UnderMinISR,
 		AtMinISR: s.AtMinISR, Offline: s.OfflineReplicas, DelayedProduces: s.DelayedProduces, DelayedFetches: s.DelayedFetches,
-		ISRShrinks: s.ISRShrinks, ISRExpands: s.ISRExpands, FailedISRUpdates: s.FailedISRUpdates,
+		ISRShrinks: s.ISRShrinks, ISRExpands: s.ISRExpands, FailedISRUpdates: s.FailedISRUpdates, Lost: s.Lost,
 	}
 }
 

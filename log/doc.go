@@ -19,7 +19,8 @@
 // Invariants
 //
 //  1. LogStartOffset <= HighWatermark <= LogEndOffset, and each of the three only grows, the log end offset aside
-//     when a follower truncates. LastStableOffset <= HighWatermark.
+//     when a follower truncates, the high watermark in ForgetHighWatermark, and
+//     all where the log begins anew. LastStableOffset <= HighWatermark.
 //  2. An offset is given once: the next batch begins at the log end offset, in the segment files as well as in memory.
 //     A batch that was acknowledged in durable mode is in a synced file with a synced name.
 //  3. Nothing below the high watermark is ever truncated (a panic), only removed as a whole segment from the front.

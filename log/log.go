@@ -46,8 +46,8 @@ type Options struct {
 	Synced func(endOffset int64)
 	// Appended is called without locks after batches were written.
 	Appended func()
-	// RecoveryPointLowered is called after a truncation below the recovery point and before anything can be appended: a
-	// checkpoint of before would take what comes after the truncation for synced, and for compacted.
+	// RecoveryPointLowered is called after a truncation below the recovery point, or the high watermark, and before anything can
+	// be appended: a checkpoint of before would take what comes after the truncation for synced, committed and compacted.
 	RecoveryPointLowered func()
 
 	Logger *slog.Logger     // nil: discarded
@@ -116,7 +116,8 @@ func (l *Log) LogStartOffset() int64 { return l.logStart.Load() }
 // LogEndOffset is the offset the next record gets.
 func (l *Log) LogEndOffset() int64 { return l.end.Load() }
 
-// HighWatermark is the offset up to which records are replicated. Who leads the partition moves it.
+// HighWatermark is the offset up to which records are replicated. Who leads the partition moves it. It falls in ForgetHighWatermark
+// alone, and where the log begins anew.
 func (l *Log) HighWatermark() int64 { return l.highWatermark.Load() }
 
 // Config returns how the log is kept.

@@ -74,7 +74,10 @@ func (m *model) open(clean bool) error {
 	l, err := openTestLog(m.tb, m.gate, func(o *commitlog.Options) {
 		o.Config, o.CleanShutdown = m.cfg, clean
 		o.RecoveryPoint, o.LogStartOffset, o.HighWatermark = m.savedRecoveryPoint, m.savedLogStart, m.savedHW
-		o.RecoveryPointLowered = func() { m.savedRecoveryPoint = min(m.savedRecoveryPoint, m.log.RecoveryPoint()) }
+		o.RecoveryPointLowered = func() {
+			m.savedRecoveryPoint = min(m.savedRecoveryPoint, m.log.RecoveryPoint())
+			m.savedHW, m.savedLogStart = min(m.savedHW, m.log.HighWatermark()), min(m.savedLogStart, m.log.LogStartOffset())
+		}
 		o.TailCache = commitlog.NewTailCache(256 << 10)
 		o.Now = func() time.Time { return time.UnixMilli(2_000_000) }
 	})
@@ -321,6 +324,41 @@ func (m *model) Truncate(t *rapid.T) {
 	if m.end() > offset {
 		t.Fatalf("log end offset %d after truncating to %d", m.end(), offset)
 	}
+}
+
+// GiveUp is a truncation below what was the high watermark, or below the log start offset.
+func (m *model) GiveUp(t *rapid.T) {
+	m.gate.hold(false)
+	m.reopened = true
+	offset := rapid.Int64Range(max(0, m.logStart-2), m.end()).Draw(t, "offset")
+	if err := m.log.ForgetHighWatermark(); err != nil {
+		t.Fatal(err)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "when") == 0 {
+		m.hw = m.logStart
+		return // something else comes in between
+	}
+	remove := m.log.TruncateTo
+	if offset < m.logStart {
+		remove = m.log.TruncateFullyAndStartAt
+	}
+	if err := remove(offset); err != nil {
+		t.Fatal(err)
+	}
+	if m.log.LogEndOffset() > offset {
+		t.Fatalf("log end offset %d after giving up %d", m.log.LogEndOffset(), offset)
+	}
+	m.giveUp(m.log.LogEndOffset())
+}
+
+// giveUp is cut, and all that is known of what lies above end goes with it.
+func (m *model) giveUp(end int64) {
+	if end < m.logStart { // it began anew
+		m.batches, m.logStart = nil, end
+	}
+	m.cut(end)
+	m.hw = m.logStart
+	m.maxStart = min(m.maxStart, end)
 }
 
 // cut removes from the model what lies at or above end, which must be the end of a batch.
@@ -633,7 +671,7 @@ func TestLog_Model(t *testing.T) {
 					"": m.Check, "append": m.Append, "idempotent": m.AppendIdempotent, "transactional": m.AppendTransactional,
 					"end transaction": m.EndTransaction, "retry": m.Retry, "bad sequence": m.AppendBadSequence, "new epoch": m.NewEpoch,
 					"sync": m.Sync, "hold syncs": m.HoldSyncs, "high watermark": m.RaiseHighWatermark, "checkpoint": m.Checkpoint, "roll": m.Roll,
-					"delete records": m.DeleteRecords, "retention": m.Retention, "truncate": m.Truncate, "configure": m.Configure,
+					"delete records": m.DeleteRecords, "retention": m.Retention, "truncate": m.Truncate, "give up": m.GiveUp, "configure": m.Configure,
 					"restart": m.Restart, "kill": m.Kill, "power cut": m.PowerCut, "read": m.Read, "find time": m.FindTime,
 					"aborted": m.AbortedTxns, "find epoch": m.FindEpoch,
 				})

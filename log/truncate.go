@@ -27,6 +27,18 @@ func (l *Log) TruncateTo(offset int64) error {
 	})
 }
 
+// ForgetHighWatermark lowers the high watermark to the log start offset: what this log knows to be committed may have been given
+// up by an unclean election. From then on it says only what it is told from now on.
+func (l *Log) ForgetHighWatermark() error {
+	return l.changeLayout(func() error {
+		l.compactions.invalidate() // of what may yet be truncated
+		if l.uncommit(l.logStart.Load()) && l.o.RecoveryPointLowered != nil {
+			l.o.RecoveryPointLowered()
+		}
+		return nil
+	})
+}
+
 // changeLayout calls fn, which removes segments, with layout and the append lock held.
 func (l *Log) changeLayout(fn func() error) error {
 	l.layout.Lock()
@@ -56,7 +68,7 @@ func (l *Log) truncate(offset int64) error {
 		return l.startAt(start) // of the first batch only the deleted part would be left
 	}
 	l.forgetAbove(end)
-	l.cutSync(end)
+	l.cutSync(end, false)
 	if len(gone) > 0 {
 		list = slices.Clone(list[:keep+1])
 		l.segments.Store(&list)
@@ -74,7 +86,7 @@ func (l *Log) truncate(offset int64) error {
 	if err := l.syncFiles(nil, nil, kept, len(gone) > 0); err != nil {
 		return err
 	}
-	l.cutSync(end) // a sync may have come in between
+	l.cutSync(end, false) // a sync may have come in between
 	l.epochs.TruncateFromEnd(end)
 	if err := l.epochs.Flush(); err != nil {
 		return err
@@ -87,13 +99,21 @@ func (l *Log) truncate(offset int64) error {
 	return nil
 }
 
-// cutSync lowers what is said to be durable, and compacted, to end.
-func (l *Log) cutSync(end int64) {
+// uncommit lowers the high watermark to end, where it is above that.
+func (l *Log) uncommit(end int64) (lowered bool) {
+	if lowered = l.highWatermark.Load() > end; lowered {
+		l.highWatermark.Store(end)
+	}
+	return lowered
+}
+
+// cutSync lowers what is said to be durable, and compacted, to end. uncommitted says that the high watermark was.
+func (l *Log) cutSync(end int64, uncommitted bool) {
 	uncleaned := l.cleaned.Load() > end
 	if uncleaned {
 		l.cleaned.Store(0)
 	}
-	if (l.sync.cut(end) || uncleaned) && l.o.RecoveryPointLowered != nil {
+	if (l.sync.cut(end) || uncleaned || uncommitted) && l.o.RecoveryPointLowered != nil {
 		l.o.RecoveryPointLowered()
 	}
 }
@@ -148,7 +168,9 @@ func (l *Log) startAt(offset int64) error {
 		}
 	}
 	l.compactions.invalidate()
-	l.cutSync(0)
+	uncommitted := l.uncommit(offset)
+	l.logStart.Store(min(offset, l.logStart.Load()))
+	l.cutSync(0, uncommitted)
 	if err := l.removeSegments(gone); err != nil {
 		return err
 	}

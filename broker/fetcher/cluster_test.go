@@ -149,6 +149,8 @@ func (n *node) newFetcher() *fetcher.Fetcher {
 
 // startFetcher has a broker follow again whose fetcher was closed.
 func (n *node) startFetcher() {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
 	n.fetcher = n.newFetcher()
 	n.fetcher.Publish(image.Diff(image.Empty(), n.Image()))
 }
@@ -397,6 +399,16 @@ func (c *cluster) create(name string, id protocol.TopicID, partitions int, repli
 func (c *cluster) elect(leader protocol.NodeID, isr ...protocol.NodeID) {
 	c.t.Helper()
 	c.publish(&metadata.PartitionChangeRecord{TopicID: orders, Leader: &leader, ISR: isr})
+}
+
+// force makes a broker the leader of orders-0 that was not in sync: an unclean election.
+func (c *cluster) force(leader protocol.NodeID) {
+	c.t.Helper()
+	c.publish(forced(leader))
+}
+
+func forced(leader protocol.NodeID) *metadata.PartitionChangeRecord {
+	return &metadata.PartitionChangeRecord{TopicID: orders, Leader: &leader, ISR: ids(leader), LeaderRecoveryState: new(metadata.Recovering)}
 }
 
 // fence has a broker not counted on any more.

@@ -19,7 +19,8 @@
 //
 //  1. Nothing is appended in a leader epoch but what the leader of that epoch sent, at the log end, CRC checked.
 //  2. A log is truncated where the leader's leader epochs say that it parts from its own, and nowhere else; never
-//     below its high watermark. A partition that would have to be is left alone and reported.
+//     below its high watermark, which it forgets when an unclean election came after all that it knows. A partition that would
+//     have to be is left alone and reported.
 //  3. What is wrong with one partition does not stop the others: it is tried again later, up to Config.Backoff apart, or, where
 //     that would not help, when the metadata change.
 //

@@ -255,7 +255,7 @@ func (f *Fetcher) openLog(p *followed) (*replica.Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := follower.Advance(f.ctx(), 0, 0); err != nil {
+	if err := follower.Sync(f.ctx()); err != nil {
 		return nil, err
 	}
 	return follower, nil

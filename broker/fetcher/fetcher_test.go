@@ -142,8 +142,8 @@ func TestFetcher_BeginsAnewWhereTheLeadersLogBegins(t *testing.T) {
 	c.wait("the follower goes on", func() bool { return l.LogEndOffset() == 8 })
 }
 
-// A leader that has less than a follower is known to have had committed was elected by force: the follower keeps what it has
-// and is left alone, other partitions are followed, and when it leads itself the others follow it.
+// A leader that has less than a follower is known to have had committed, without an unclean election, is a mistake: the follower
+// keeps what it has and is left alone, other partitions are followed, and when it leads itself the others follow it.
 func TestFetcher_NeverCutsBelowTheHighWatermark(t *testing.T) {
 	c := newCluster(t, 1, 2, 3)
 	c.create(topic, orders, 2, 1, 2)
@@ -171,6 +171,153 @@ func TestFetcher_NeverCutsBelowTheHighWatermark(t *testing.T) {
 	c.elect(2, 2)
 	n.mustProduce(tp0, 1, "d")
 	c.wait("broker 1 follows again", func() bool { return c.nodes[1].log(tp0).LogEndOffset() == 4 })
+}
+
+// After an unclean election everybody becomes a copy of who was elected, whatever they knew to be committed: those that were
+// there, one that was not, one that led, and whoever leads next.
+func TestFetcher_HealsAfterAnUncleanElection(t *testing.T) {
+	// 1 and 2 have committed five records, 3 has two of them
+	behind := func(t *testing.T) *cluster {
+		c := newCluster(t, 1, 2, 3)
+		c.create(topic, orders, 1, 1, 2, 3)
+		c.nodes[1].mustProduce(tp0, -1, "a", "b")
+		c.alike()
+		if err := c.nodes[3].fetcher.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.elect(1, 1, 2)
+		c.fence(3)
+		c.nodes[1].mustProduce(tp0, -1, "lost 1")
+		c.elect(2, 1, 2)
+		c.nodes[2].mustProduce(tp0, -1, "lost 2", "lost 3")
+		c.wait("both know that it is committed", func() bool {
+			return c.nodes[1].log(tp0).HighWatermark() == 5 && c.nodes[2].log(tp0).HighWatermark() == 5
+		})
+		return c
+	}
+	rise := func(c *cluster) {
+		c.force(3)
+		c.publish(&metadata.BrokerRegistrationChangeRecord{ID: 3, Epoch: c.nodes[3].epoch, Fenced: new(false)})
+		c.nodes[3].startFetcher()
+	}
+	counts := func(t *testing.T, c *cluster, lost map[protocol.NodeID]int64) {
+		for id, n := range c.nodes {
+			if got := n.replicas.Stats().Lost; got != lost[id] {
+				t.Errorf("broker %d counts %d records that were lost, want %d", id, got, lost[id])
+			}
+			if s := n.fetcher.Stats(); s.FailedPartitions > 0 {
+				t.Errorf("broker %d: %+v", id, s)
+			}
+		}
+	}
+	healed := func(t *testing.T, c *cluster, lost map[protocol.NodeID]int64) {
+		c.nodes[c.partition().Leader].mustProduce(tp0, -1, "after")
+		c.alike()
+		counts(t, c, lost)
+	}
+	// ends is healed for logs that do not begin where the leader's does
+	ends := func(t *testing.T, c *cluster, lost map[protocol.NodeID]int64) {
+		c.nodes[3].mustProduce(tp0, -1, "after")
+		for _, id := range ids(1, 2) {
+			c.wait("it has the same end", func() bool {
+				return c.nodes[id].log(tp0).LogEndOffset() == 3 && c.nodes[id].log(tp0).HighWatermark() == 3
+			})
+		}
+		counts(t, c, lost)
+	}
+	t.Run("followers that are there", func(t *testing.T) {
+		c := behind(t)
+		rise(c)
+		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 3})
+	})
+	t.Run("where there is more in another leader epoch", func(t *testing.T) {
+		c := behind(t)
+		rise(c)
+		c.nodes[3].mustProduce(tp0, 1, "x", "y", "z", "more", "than", "was", "lost")
+		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 3})
+	})
+	t.Run("one that was down, and hears of it from a later leader", func(t *testing.T) {
+		c := behind(t)
+		two := c.nodes[2]
+		two.stop()
+		rise(c)
+		c.nodes[3].mustProduce(tp0, 1, "x")
+		c.wait("broker 1 has joined", func() bool { return slices.Contains(c.partition().ISR, 1) })
+		c.nodes[3].mustProduce(tp0, -1, "y")
+		c.elect(1, 1, 3)
+		c.elect(3, 1, 3)
+		c.elect(1, 1, 3)
+		c.start(2, two.fs)
+		c.nodes[1].mustProduce(tp0, -1, "z")
+		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 3})
+	})
+	t.Run("one that led in a forced epoch itself", func(t *testing.T) {
+		c := behind(t)
+		c.nodes[1].fetcher.Close()
+		c.force(2)
+		c.nodes[2].mustProduce(tp0, 1, "x")
+		c.wait("it is committed", func() bool { return c.nodes[2].log(tp0).HighWatermark() == 6 })
+		rise(c)
+		c.nodes[1].startFetcher()
+		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 4})
+	})
+	t.Run("to an empty log", func(t *testing.T) {
+		c := behind(t)
+		c.nodes[3].stop()
+		c.elect(image.NoLeader, 1, 2) // so that there is nothing to copy
+		c.start(3, vfs.NewMem())
+		c.force(3)
+		c.wait("it is known where the new replica lies, in a leader epoch of its own", func() bool {
+			p := c.partition()
+			return len(p.Directories) == 3 && p.Directories[2] == c.nodes[3].logs.Dirs()[0].ID
+		})
+		healed(t, c, map[protocol.NodeID]int64{1: 5, 2: 5})
+	})
+	t.Run("to one that ends before the log begins", func(t *testing.T) {
+		c := behind(t)
+		for _, id := range ids(1, 2) {
+			if err := c.nodes[id].log(tp0).AdvanceLogStartOffset(4); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rise(c)
+		ends(t, c, map[protocol.NodeID]int64{1: 1, 2: 1})
+	})
+	t.Run("an empty log that lies above it", func(t *testing.T) {
+		c := behind(t)
+		for _, id := range ids(1, 2) {
+			if err := c.nodes[id].log(tp0).TruncateFullyAndStartAt(5); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rise(c)
+		ends(t, c, map[protocol.NodeID]int64{})
+	})
+}
+
+// Once a follower has followed whom an unclean election elected, what it knows to be committed stays, whatever a leader says.
+func TestFetcher_GivesUpNothingThatCameAfterAnUncleanElection(t *testing.T) {
+	c := newCluster(t, 1, 2, 3)
+	c.create(topic, orders, 1, 1, 2, 3)
+	c.nodes[1].mustProduce(tp0, -1, "a")
+	c.alike()
+	c.nodes[3].fetcher.Close()
+	c.fence(3)
+	c.elect(1, 1, 2)
+	c.force(2)
+	c.nodes[2].mustProduce(tp0, 1, "b")
+	c.wait("broker 1 has joined", func() bool { return slices.Contains(c.partition().ISR, 1) })
+	c.nodes[2].mustProduce(tp0, -1, "c")
+	for _, id := range ids(1, 2) {
+		c.wait("it knows that it is committed", func() bool { return c.nodes[id].log(tp0).HighWatermark() == 3 })
+	}
+	c.elect(3, 3) // without owning up to it
+	for _, id := range ids(1, 2) {
+		c.wait("it is left alone", func() bool { return c.nodes[id].fetcher.Stats().FailedPartitions == 1 })
+		if l := c.nodes[id].log(tp0); l.LogEndOffset() != 3 || l.HighWatermark() != 3 {
+			t.Errorf("the log of broker %d ends at %d, high watermark %d", id, l.LogEndOffset(), l.HighWatermark())
+		}
+	}
 }
 
 // A partition that comes back under the same name is another one.

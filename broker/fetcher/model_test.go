@@ -15,14 +15,16 @@ import (
 )
 
 // model does what may happen to three brokers, in a random order: records, with and without acknowledgement of all, leaders that
-// change, brokers that lose power, that are cut off from their leaders, that return. The test is a controller that makes no
-// mistakes. Whatever happens, what was acknowledged stays where it is, on every broker that is in sync (I1, I2, I5), and in the
-// end the logs are the same, byte for byte (I6). That nothing is cut below a high watermark (I8), the logs see to themselves.
+// change, brokers that lose power, that are cut off from their leaders, that return, and, in some of the runs, unclean elections.
+// The test is a controller that makes no mistakes. Whatever happens, what was acknowledged stays where it is, on every broker that
+// is in sync (I1, I2, I5), but for what an unclean election gave up, and in the end the logs are the same, byte for byte (I6), and
+// nobody was left behind. That nothing is cut below a high watermark (I8), the logs see to themselves.
 type model struct {
 	*cluster
 	r         *rand.Rand
 	crashed   map[protocol.NodeID]*vfs.Mem
 	cutOff    map[protocol.NodeID]bool
+	unclean   bool             // unclean elections may happen
 	committed map[int64]string // values that were acknowledged by all in sync, by offset
 	next      int
 	steps     []string
@@ -36,7 +38,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	c.config.MaxWait, c.config.Backoff, c.maxLag = 20*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond
 	m := &model{
 		cluster: c, r: rand.New(rand.NewPCG(seed, 11)), crashed: make(map[protocol.NodeID]*vfs.Mem), cutOff: make(map[protocol.NodeID]bool),
-		committed: make(map[int64]string),
+		committed: make(map[int64]string), unclean: seed%2 == 1,
 	}
 	for _, id := range everybody {
 		c.start(id, vfs.NewMem())
@@ -86,6 +88,8 @@ func (m *model) step() {
 		m.restart()
 	case n < 90:
 		m.cut()
+	case n < 95 && m.unclean:
+		m.force()
 	default:
 		m.expand()
 	}
@@ -152,6 +156,25 @@ func (m *model) change(decide func(p *image.Partition) []metadata.Record) {
 func (m *model) lead(id protocol.NodeID, isr []protocol.NodeID) []metadata.Record {
 	m.note("%d leads, in sync %v", id, isr)
 	return []metadata.Record{&metadata.PartitionChangeRecord{TopicID: orders, Leader: &id, ISR: isr}}
+}
+
+// force elects a broker uncleanly. What it does not have of what was acknowledged was given up.
+func (m *model) force() {
+	id, ok := m.pick(everybody, func(id protocol.NodeID) bool { return m.follows(id) && m.partition().Leader != id })
+	if !ok {
+		return
+	}
+	m.note("%d is forced to lead", id)
+	m.mu.Lock()
+	m.publishLocked(forced(id))
+	m.mu.Unlock()
+	l := m.nodes[id].log(tp0)
+	got := valuesOf(m.t, content(m.t, l, l.SyncedEndOffset()))
+	for offset, value := range m.committed {
+		if got[offset] != value {
+			delete(m.committed, offset)
+		}
+	}
 }
 
 // check makes sure that a broker has everything that was acknowledged (I5).

@@ -17,7 +17,8 @@ import (
 //	Case A: the leader's log start offset is above the log end: the log begins anew there
 //	Case B: it is not: the log goes on further than the leader's, or in epochs that the leader does not know, and is
 //	        truncated to where the leader says that the newest epoch of both ends
-//	Case C: the leader knows no epoch of the log: nothing is truncated, and the partition is left alone
+//	Case C: the leader knows no epoch of the log, or the log none, so that there is nothing to go by: after an unclean election
+//	        the log begins anew where the leader's begins, else the partition is left alone
 func (l *loop) place(ctx context.Context, misfits []*followed) {
 	starts, err := l.logStarts(ctx, misfits)
 	if err != nil {
@@ -33,18 +34,18 @@ func (l *loop) place(ctx context.Context, misfits []*followed) {
 		case start.offset > p.at.LogEndOffset: // Case A
 			l.moved(p, p.follower.Restart(start.offset))
 		case p.at.LastEpoch < 0: // an empty log, and the leader's does not reach it: Case C
-			l.trouble(p, &replica.BelowHighWatermarkError{TopicPartition: p.TopicPartition(), Offset: start.offset, HighWatermark: p.at.LogEndOffset})
+			l.moved(p, p.follower.Restart(start.offset))
 		default:
 			diverged = append(diverged, p)
 		}
 	}
 	if len(diverged) > 0 {
-		l.truncate(ctx, diverged)
+		l.truncate(ctx, diverged, starts)
 	}
 }
 
 // truncate is Cases B and C.
-func (l *loop) truncate(ctx context.Context, diverged []*followed) {
+func (l *loop) truncate(ctx context.Context, diverged []*followed, starts map[key]answer) {
 	ends, err := l.epochEnds(ctx, diverged)
 	if err != nil {
 		l.delayAll(diverged, err)
@@ -55,9 +56,7 @@ func (l *loop) truncate(ctx context.Context, diverged []*followed) {
 		case end.err != nil:
 			l.delay(p, end.err)
 		case end.epoch < 0: // Case C
-			l.trouble(p, &replica.BelowHighWatermarkError{
-				TopicPartition: p.TopicPartition(), Offset: p.at.LogStartOffset, HighWatermark: p.at.LogEndOffset,
-			})
+			l.moved(p, p.follower.Restart(starts[p.key()].offset))
 		default: // Case B
 			l.moved(p, p.follower.Truncate(replica.EpochEnd{Epoch: protocol.LeaderEpoch(end.epoch), EndOffset: end.offset}))
 		}

@@ -42,7 +42,7 @@ type Build struct{ Version, Revision, GoVersion string }
 type ReplicaStats struct {
 	Leaders, Partitions, UnderReplicated, UnderMinISR, AtMinISR, Offline int
 	DelayedProduces, DelayedFetches                                      int
-	ISRShrinks, ISRExpands, FailedISRUpdates                             int64
+	ISRShrinks, ISRExpands, FailedISRUpdates, Lost                       int64
 }
 
 // FollowerStats says how far a broker's replicas of what this broker leads have come.
@@ -228,6 +228,7 @@ func (s ReplicaStats) collect(out emitter) {
 	out.counter(prefix+"isrshrinks_total", "In-sync replicas taken out.", float64(s.ISRShrinks))
 	out.counter(prefix+"isrexpands_total", "In-sync replicas taken in.", float64(s.ISRExpands))
 	out.counter(prefix+"failedisrupdates_total", "Changes of in-sync replicas that the controller refused.", float64(s.FailedISRUpdates))
+	out.counter("dmq_replica_lost_records_total", "Committed records that this broker's followers gave up after unclean leader elections.", float64(s.Lost))
 	out.gauge(prefix+"atminisrpartitioncount", "Led partitions with exactly min.insync.replicas in sync.", float64(s.AtMinISR))
 	out.gauge(prefix+"offlinereplicacount", "Replicas in an offline log directory.", float64(s.Offline))
 	const purgatory = "kafka_server_delayedoperationpurgatory_purgatorysize"

@@ -18,6 +18,7 @@ var noLeader = Leader{ID: -1, Epoch: -1}
 type role struct {
 	leader         protocol.NodeID
 	leaderEpoch    protocol.LeaderEpoch
+	uncleanEpoch   protocol.LeaderEpoch // which the last unclean election began; 0: none
 	partitionEpoch int32
 	replicas       []protocol.NodeID
 	isr            []protocol.NodeID // committed by the controller
@@ -29,7 +30,7 @@ type role struct {
 
 func newRole(self protocol.NodeID, p *image.Partition) *role {
 	return &role{
-		leader: p.Leader, leaderEpoch: protocol.LeaderEpoch(p.LeaderEpoch), partitionEpoch: p.PartitionEpoch,
+		leader: p.Leader, leaderEpoch: protocol.LeaderEpoch(p.LeaderEpoch), uncleanEpoch: protocol.LeaderEpoch(p.UncleanEpoch), partitionEpoch: p.PartitionEpoch,
 		replicas: p.Replicas, isr: p.ISR, maximalISR: p.ISR, leads: p.Leader == self,
 	}
 }

@@ -13,7 +13,8 @@
 // Invariants
 //
 //  1. What a client was told is stored (acks 1 and all) is below the synced end of the log in durable mode.
-//  2. Nobody reads an offset at or above the high watermark, and the high watermark never falls.
+//  2. Nobody reads an offset at or above the high watermark, and the high watermark never falls, but on a follower that hears of
+//     an unclean election (overtaken).
 //  3. The high watermark is the least end among the maximal in-sync replicas, and stands still while fewer than
 //     min.insync.replicas are in sync; in durable mode a replica's end is what it has synced, else what it has written. A
 //     follower tells by what it fetches.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/distributedmq/dmq/internal/fault"
 	commitlog "github.com/distributedmq/dmq/log"
@@ -31,8 +32,8 @@ type Position struct {
 	LastEpoch    protocol.LeaderEpoch // the newest that the log knows; -1: none
 }
 
-// BelowHighWatermarkError says that a follower would have to give up records that consumers have seen to agree with its leader: the
-// leader was not one of the in-sync replicas, or records are lost. The replica is left as it is, for people to look at.
+// BelowHighWatermarkError says that a follower would have to give up records that consumers have seen to agree with its leader, and
+// that no unclean election explains it: records are lost that must not be. The replica is left as it is, for people to look at.
 type BelowHighWatermarkError struct {
 	TopicPartition protocol.TopicPartition
 	Offset         int64 // where the logs part
@@ -73,7 +74,7 @@ func (m *Manager) Follow(tp protocol.TopicIDPartition, leaderEpoch protocol.Lead
 		if at := f.Position(); at.LastEpoch < 0 && at.LogEndOffset > at.LogStartOffset {
 			return errLegacyLog
 		}
-		return nil
+		return f.forget()
 	})
 }
 
@@ -136,14 +137,23 @@ func beginsInside(batches []byte, offset int64) (base int64, inside bool) {
 	return first.BaseOffset(), true
 }
 
-// Advance waits until what was appended is durable, in durable mode, and then takes over the leader's high watermark and log
-// start offset as far as the log has got.
-func (f *Follower) Advance(ctx context.Context, highWatermark, logStartOffset int64) error {
+// Sync waits until everything that is there is durable, in durable mode.
+func (f *Follower) Sync(ctx context.Context) error {
 	if err := f.log.WaitSynced(ctx, f.log.LogEndOffset()); err != nil {
 		return f.do(func() error { return err })
 	}
+	return nil
+}
+
+// Advance is called when the leader has answered a fetch from the log end, and what came was appended. It waits as Sync does, and then
+// takes over the leader's high watermark and log start offset as far as the log has got.
+func (f *Follower) Advance(ctx context.Context, highWatermark, logStartOffset int64) error {
+	if err := f.Sync(ctx); err != nil {
+		return err
+	}
 	moved := false
 	err := f.do(func() error {
+		f.p.agreed, f.p.forgotten = f.leaderEpoch, 0 // the leader had nothing against the fetch offset
 		was := f.log.HighWatermark()
 		f.log.UpdateHighWatermark(min(highWatermark, f.log.SyncedEndOffset()))
 		moved = f.log.HighWatermark() > was
@@ -165,21 +175,67 @@ func (f *Follower) Truncate(diverging EpochEnd) error {
 	return f.do(func() error {
 		own, end := f.log.EndOffsetForEpoch(int32(diverging.Epoch))
 		offset := truncationOffset(diverging, EpochEnd{Epoch: protocol.LeaderEpoch(own), EndOffset: end}, f.log.LogEndOffset())
-		if hw := f.log.HighWatermark(); offset < hw {
-			return &BelowHighWatermarkError{TopicPartition: f.p.tp, Offset: offset, HighWatermark: hw}
+		if offset < f.log.HighWatermark() {
+			return f.beginAt(offset)
 		}
-		return f.log.TruncateTo(offset)
+		err := f.log.TruncateTo(offset)
+		f.tellLost(f.log.LogEndOffset())
+		return err
 	})
 }
 
-// Restart begins the log anew at the leader's log start offset, which lies above everything that is here.
+// Restart begins the log anew at the leader's log start offset. Unless that lies above everything that is here, an unclean election
+// must have come: else it fails with *BelowHighWatermarkError.
 func (f *Follower) Restart(logStartOffset int64) error {
 	return f.do(func() error {
-		if end := f.log.LogEndOffset(); logStartOffset <= end {
-			return &BelowHighWatermarkError{TopicPartition: f.p.tp, Offset: logStartOffset, HighWatermark: end}
+		if logStartOffset <= f.log.LogEndOffset() {
+			return f.beginAt(logStartOffset)
 		}
 		return f.log.TruncateFullyAndStartAt(logStartOffset)
 	})
+}
+
+// beginAt begins the log anew at an offset that is not above all of it, since the leader has nothing to compare it with.
+func (f *Follower) beginAt(offset int64) error {
+	if !f.overtaken() {
+		return &BelowHighWatermarkError{TopicPartition: f.p.tp, Offset: offset, HighWatermark: f.log.HighWatermark()}
+	}
+	start := f.log.LogStartOffset()
+	err := f.log.TruncateFullyAndStartAt(offset)
+	f.tellLost(start)
+	return err
+}
+
+// overtaken reports whether an unclean election came after everything that this replica knows.
+func (f *Follower) overtaken() bool {
+	return overtaken(max(f.p.agreed, f.Position().LastEpoch), f.p.role.Load().uncleanEpoch)
+}
+
+// forget gives up what the replica knows to be committed where an unclean election came after it.
+func (f *Follower) forget() error {
+	if !f.overtaken() {
+		return nil
+	}
+	f.p.forgotten = max(f.p.forgotten, f.log.HighWatermark())
+	if err := f.log.ForgetHighWatermark(); err != nil {
+		return fmt.Errorf("forget the high watermark of %s: %w", f.p.tp, err)
+	}
+	return nil
+}
+
+// tellLost notes that nothing is left at and above an offset, where some of it was once committed.
+func (f *Follower) tellLost(end int64) {
+	lost := f.p.forgotten - end
+	if lost <= 0 {
+		return
+	}
+	r := f.p.role.Load()
+	f.m.lost.Add(lost)
+	f.m.logger.Warn("gave up committed records, which the leader of an unclean election did not have", f.p.attrs(slog.String("event", "replica.lost"),
+		slog.Int("leader", int(r.leader)), slog.Int("leader_epoch", int(r.leaderEpoch)), slog.Int("unclean_epoch", int(r.uncleanEpoch)),
+		slog.Int64("from", end), slog.Int64("to", f.p.forgotten), slog.Int64("records", lost))...)
+	f.p.forgotten = end
+	f.m.notify(f.p) // who reads from this replica is to hear of it
 }
 
 // Over reports whether an error of a follower says that there is nothing more to follow in its leader epoch.

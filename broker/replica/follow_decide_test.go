@@ -1,6 +1,29 @@
 package replica
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/distributedmq/dmq/protocol"
+)
+
+func TestOvertaken(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		known, unclean protocol.LeaderEpoch
+		want           bool
+	}{
+		{"there was no unclean election", 3, 0, false},
+		{"nor for an empty log", -1, 0, false},
+		{"it knows nothing so new", 3, 4, true},
+		{"it knows nothing at all", -1, 4, true},
+		{"it has followed who was elected", 4, 4, false},
+		{"or who came after", 6, 4, false},
+	} {
+		if got := overtaken(tt.known, tt.unclean); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+}
 
 func TestTruncationOffset(t *testing.T) {
 	for _, tt := range []struct {

@@ -72,6 +72,7 @@ type Manager struct {
 	stops       []func() // end what asks the controller, and join it
 
 	shrinks, expands, failedAlters atomic.Int64
+	lost                           atomic.Int64
 
 	image    atomic.Pointer[image.Image] // the newest published
 	produces *purgatory.Purgatory[*Partition]
@@ -173,7 +174,7 @@ func (m *Manager) hosted() []*Partition {
 func (m *Manager) Stats() Stats {
 	s := Stats{
 		DelayedProduces: m.produces.Len(), DelayedFetches: m.fetches.Len() + m.follows.Len(),
-		ISRShrinks: m.shrinks.Load(), ISRExpands: m.expands.Load(), FailedISRUpdates: m.failedAlters.Load(),
+		ISRShrinks: m.shrinks.Load(), ISRExpands: m.expands.Load(), FailedISRUpdates: m.failedAlters.Load(), Lost: m.lost.Load(),
 	}
 	minISR := make(map[string]int)
 	for _, p := range m.hosted() {

@@ -31,6 +31,9 @@ type Partition struct {
 	// epoch comes after the next one began in the log.
 	mu       sync.RWMutex
 	previous *Partition // the deleted incarnation whose folder must go first; guarded by mu
+	// Of a follower, since the start; guarded by mu.
+	agreed    protocol.LeaderEpoch // the newest in which its leader had all that this log has
+	forgotten int64                // the high watermark that an unclean election made void; 0: none, or the log agrees since
 
 	// leadMu is held for changes of the role, of what is known of the followers and of the high watermark, and never while
 	// anything is waited for.

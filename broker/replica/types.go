@@ -186,4 +186,5 @@ type Stats struct {
 	DelayedFetches               int
 
 	ISRShrinks, ISRExpands, FailedISRUpdates int64 // since the start
+	Lost                                     int64 // committed records that followers gave up after unclean elections, since the start
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/kraft/metadata"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -116,9 +117,9 @@ func (q *isrProposal) check(v *view, p *image.Partition) error {
 		return fault(errcode.KindInvalidRequest)
 	case !slices.Contains(q.members, p.Leader):
 		return fault(errcode.KindInvalidRequest)
-	case q.recoveryState != recovered && q.recoveryState != recovering:
+	case q.recoveryState != metadata.Recovered && q.recoveryState != metadata.Recovering:
 		return fault(errcode.KindInvalidRequest)
-	case q.recoveryState == recovering && (len(q.members) > 1 || p.LeaderRecoveryState == recovered):
+	case q.recoveryState == metadata.Recovering && (len(q.members) > 1 || p.LeaderRecoveryState == metadata.Recovered):
 		return fault(errcode.KindInvalidRequest)
 	}
 	for i, id := range q.members {

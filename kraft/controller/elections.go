@@ -79,7 +79,7 @@ func electionOf(p *image.Partition, change *metadata.PartitionChangeRecord) (kin
 	switch {
 	case leader == image.NoLeader:
 		return 0, false
-	case change.LeaderRecoveryState != nil && *change.LeaderRecoveryState == recovering:
+	case change.LeaderRecoveryState != nil && *change.LeaderRecoveryState == metadata.Recovering:
 		return ElectionUnclean, true
 	case leader == p.Leader:
 		return 0, false

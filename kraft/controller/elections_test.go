@@ -16,7 +16,7 @@ func TestElectionOf(t *testing.T) {
 	led := image.Partition{Replicas: nodes(1, 2, 3), ISR: nodes(1, 2, 3), Leader: 1}
 	by2 := image.Partition{Replicas: nodes(1, 2, 3), ISR: nodes(1, 2, 3), Leader: 2}
 	lost := image.Partition{Replicas: nodes(1, 2, 3), ISR: nodes(3), ELR: nodes(2), LastKnownELR: nodes(1), Leader: image.NoLeader}
-	lossy, sound := recovering, recovered
+	lossy, sound := metadata.Recovering, metadata.Recovered
 	for _, test := range []struct {
 		name   string
 		p      *image.Partition
@@ -63,7 +63,7 @@ func TestController_CountsElections(t *testing.T) {
 
 // What is not about the leader of a partition that exists is no election.
 func TestElectionsIn(t *testing.T) {
-	leader, lossy := protocol.NodeID(2), recovering
+	leader, lossy := protocol.NodeID(2), metadata.Recovering
 	got := electionsIn(image.Empty(), []metadata.Record{
 		&metadata.PartitionChangeRecord{LeaderRecoveryState: &lossy},
 		&metadata.TopicRecord{Name: "orders"},

@@ -25,7 +25,8 @@ var modelSeeds = flag.Int("model-seeds", 100, "how many random clusters TestMode
 // The model is a cluster of brokers that copy, acknowledge, crash and come back as the protocol allows, around the real
 // decisions of the controller. It knows which records were acknowledged and what every replica's disk holds, so it can tell
 // whether a leader that begins to act has everything (I5), whether two leaders ever acknowledge different records (I11),
-// and that every cluster heals.
+// whether a follower ever has to cut below its high watermark without an unclean election to explain it (I8), and that every cluster
+// heals.
 
 // record is one record of a log: who wrote it in which leader epoch.
 type record struct {
@@ -35,8 +36,23 @@ type record struct {
 
 // replicaLog is what a broker's disk holds of a partition.
 type replicaLog struct {
-	records []record
-	synced  int // what survives a crash at least
+	records       []record
+	synced        int   // what survives a crash at least
+	highWatermark int   // as its leaders told, and as it had it when it led; it survives a crash
+	agreed        int32 // the newest leader epoch in which it was found to have nothing that its leader did not have
+}
+
+// lastEpoch is the newest leader epoch that a replica knows.
+func (l *replicaLog) lastEpoch() int32 {
+	if n := len(l.records); n > 0 {
+		return max(l.agreed, l.records[n-1].epoch)
+	}
+	return l.agreed
+}
+
+// overtaken says whether an unclean election made void what a follower knows to be committed (package replica).
+func (l *replicaLog) overtaken(p *image.Partition) bool {
+	return p.UncleanEpoch > 0 && l.lastEpoch() < p.UncleanEpoch
 }
 
 // leading is what a broker knows while it leads a partition.
@@ -75,6 +91,7 @@ type model struct {
 	elr       bool
 	wipes     bool // a disk may be lost
 	wiped     bool // one was, since the cluster was last whole
+	unclean   bool // unclean elections are asked for
 	brokers   []*modelBroker
 	committed map[modelKey][]record
 	lossy     map[modelKey]bool // an unclean election was told of: what was acknowledged before may be gone
@@ -121,6 +138,7 @@ func newModel(seed uint64) *model {
 	m.durable = m.IntN(3) > 0
 	m.elr = !m.durable || m.IntN(4) > 0
 	m.wipes = m.durable && m.elr && m.IntN(2) == 0
+	m.unclean = m.IntN(3) == 0
 	m.s = controller.NewScript(controller.Options{
 		NodeID: 100, Schema: schema{}, Logger: slog.New(slog.DiscardHandler),
 		Features: map[string]image.FeatureRange{"metadata.version": {Min: 7, Max: 33}, "eligible.leader.replicas.version": {Min: 0, Max: 1}},
@@ -158,7 +176,7 @@ func (m *model) watch(records []metadata.Record) {
 	for _, r := range records {
 		if c, ok := r.(*metadata.PartitionChangeRecord); ok && c.LeaderRecoveryState != nil && *c.LeaderRecoveryState == 1 {
 			key := modelKey{m.s.Image().TopicNames.Get(c.TopicID), int(c.Partition)}
-			if m.durable {
+			if m.durable && !m.unclean {
 				m.fail("%v: an unclean election where everything was synced", key)
 			}
 			m.lossy[key] = true
@@ -238,6 +256,8 @@ func (m *model) step() {
 		m.expire()
 	case n < 93:
 		m.request("elect", electRequest("elect", args{}))
+	case n < 94 && m.unclean:
+		m.request("elect unclean", electRequest("elect", args{"kind": {"1"}}))
 	case n < 97:
 		m.reassign()
 	case n < 98:
@@ -284,6 +304,7 @@ func (m *model) crash(b *modelBroker) {
 		l := b.logs[key]
 		l.records = l.records[:l.synced+m.IntN(len(l.records)-l.synced+1)]
 		l.synced = len(l.records)
+		l.highWatermark, l.agreed = min(l.highWatermark, len(l.records)), 0
 	}
 	m.note("crash %d", b.id)
 }
@@ -396,7 +417,7 @@ func (m *model) lead(b *modelBroker, key modelKey, p *image.Partition) *leading 
 	m.holds(b, key, "leads")
 	m.note("%d leads %v with %d records", b.id, key, len(log.records))
 	return &leading{
-		epoch: p.LeaderEpoch, partitionEpoch: p.PartitionEpoch, isr: p.ISR, start: len(log.records),
+		epoch: p.LeaderEpoch, partitionEpoch: p.PartitionEpoch, isr: p.ISR, start: len(log.records), highWatermark: log.highWatermark,
 		ends: make(map[protocol.NodeID]int), brokerEpochs: make(map[protocol.NodeID]int64),
 	}
 }
@@ -447,12 +468,26 @@ func (m *model) copyAll(b *modelBroker) {
 		for same < len(from.records) && same < len(to.records) && from.records[same] == to.records[same] {
 			same++
 		}
+		m.truncates(b, key, p, to, same)
 		to.records = append(slices.Clip(to.records[:same]), from.records[same:min(len(from.records), same+1+m.IntN(3))]...)
 		to.synced = min(to.synced, len(to.records))
 		m.sync(to)
 		l.ends[b.id], l.brokerEpochs[b.id] = len(to.records), b.epoch
 		m.advance(leader, key)
+		to.agreed, to.highWatermark = l.epoch, max(to.highWatermark, min(l.highWatermark, len(to.records)))
 	})
+}
+
+// truncates has a follower agree with its leader up to a length: it must not cut below its high watermark, which it forgets where an
+// unclean election came after all that it knows (I8).
+func (m *model) truncates(b *modelBroker, key modelKey, p *image.Partition, log *replicaLog, length int) {
+	if log.overtaken(p) {
+		log.highWatermark = 0
+	}
+	if length < log.highWatermark {
+		m.fail("%v: broker %d, which knows leader epoch %d, would have to cut %v to %d, below its high watermark %d: %s",
+			key, b.id, log.lastEpoch(), log.records, length, log.highWatermark, formatPartition(p))
+	}
 }
 
 // advance moves a leader's high watermark over what the maximal ISR has (I9), and counts that as acknowledged.
@@ -473,7 +508,9 @@ func (m *model) advance(b *modelBroker, key modelKey) {
 		return
 	}
 	l.highWatermark = end
-	if m.lossy[key] {
+	log.highWatermark = max(log.highWatermark, end)
+	now := m.s.Image().Partition(protocol.TopicPartition{Topic: key.topic, Partition: int32(key.partition)})
+	if m.lossy[key] || l.epoch < now.UncleanEpoch {
 		return // somebody else was elected uncleanly; what this one still acknowledges was given up
 	}
 	committed := m.committed[key]
@@ -622,8 +659,11 @@ func (m *model) heal() {
 	m.note("heal")
 	m.healing = true
 	defer func() { m.healing = false }()
-	for range 40 {
+	for i := range 40 {
 		m.s.Now = m.s.Now.Add(500 * time.Millisecond)
+		if m.unclean && i == 20 { // the last copy may have been wiped
+			m.request("elect unclean", electRequest("elect", args{"kind": {"1"}}))
+		}
 		for _, b := range m.brokers {
 			m.start(b)
 			m.lose(b)

@@ -695,6 +695,9 @@ func formatPartition(p *image.Partition) string {
 	if p.LeaderRecoveryState != 0 {
 		out += fmt.Sprintf(" recovery %d", p.LeaderRecoveryState)
 	}
+	if p.UncleanEpoch != 0 {
+		out += fmt.Sprintf(" unclean since %d", p.UncleanEpoch)
+	}
 	return out
 }
 

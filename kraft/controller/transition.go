@@ -25,12 +25,6 @@ const (
 	electUnclean                   // as electOnline, and in the end any replica that is there: records may be lost
 )
 
-// Values of a partition's LeaderRecoveryState.
-const (
-	recovered  int8 = 0
-	recovering int8 = 1 // its leader came from an unclean election and has not told of it yet
-)
-
 // transition takes one partition from one state to the next. It is the only place where ISRs, eligible leader replicas and
 // leaders are decided; every request and every event of a broker's life goes through it. Pure: it knows nothing but its
 // fields.
@@ -161,7 +155,7 @@ func (x *transition) elect() {
 	case fromAny:
 		x.lossy = true
 		n.ISR, n.ELR, n.LastKnownELR = []protocol.NodeID{leader}, nil, nil
-		n.LeaderRecoveryState = recovering
+		n.LeaderRecoveryState = metadata.Recovering
 	}
 	if len(n.ISR) >= x.minISR() {
 		n.ELR, n.LastKnownELR = nil, nil
@@ -265,7 +259,8 @@ func (x *transition) rememberLeader() {
 }
 
 // diff makes the record. A leader epoch also ends when a replica is taken away, so that nobody goes on with it, and when one
-// begins anew: the next leader epoch knows nothing of its followers, and fences what the replica fetched before.
+// begins anew: the next leader epoch knows nothing of its followers, and fences what the replica fetched before. An unclean
+// election begins one in any case: followers are told by it that what they hold of earlier ones may have been given up.
 func (x *transition) diff() *metadata.PartitionChangeRecord {
 	p, n := x.prev, &x.next
 	r := &metadata.PartitionChangeRecord{}
@@ -286,7 +281,7 @@ func (x *transition) diff() *metadata.PartitionChangeRecord {
 		r.Directories = append([]protocol.TopicID{}, n.Directories...)
 		changed = true
 	}
-	if n.Leader != p.Leader || !containsAll(n.Replicas, p.Replicas) || x.renewed && n.Leader != image.NoLeader {
+	if n.Leader != p.Leader || !containsAll(n.Replicas, p.Replicas) || x.lossy || x.renewed && n.Leader != image.NoLeader {
 		r.Leader = &n.Leader
 		changed = true
 	}

@@ -264,6 +264,9 @@ func Merge(p *Partition, r *metadata.PartitionChangeRecord) {
 	if r.Leader != nil {
 		p.Leader = *r.Leader
 		p.LeaderEpoch++
+		if r.LeaderRecoveryState != nil && *r.LeaderRecoveryState == metadata.Recovering {
+			p.UncleanEpoch = p.LeaderEpoch
+		}
 	}
 	p.PartitionEpoch++
 }

@@ -201,6 +201,7 @@ func (s *state) finishTopic(t *topic, o Options, res *Result) error {
 // reduce leaves a partition with the replica of one node, since the other nodes do not come along; mine is false when that
 // node has none.
 func reduce(p metadata.PartitionState, id protocol.NodeID) (reduced metadata.PartitionState, mine bool) {
+	p.UncleanEpoch = 0 // Kafka's checkpoints do not tell it, and there is no other replica that it concerns
 	at := slices.Index(p.Replicas, id)
 	if at < 0 {
 		p.Leader = image.NoLeader

@@ -28,7 +28,7 @@ func samples() []metadata.Record {
 		&metadata.RemoveTopicRecord{ID: id},
 		&metadata.PartitionRecord{TopicID: id, Partition: 7, PartitionState: metadata.PartitionState{
 			Replicas: nodes, ISR: nodes[:1], ELR: nodes[1:2], LastKnownELR: nodes[:2], Adding: nodes[:3], Removing: nodes[2:],
-			Directories: []protocol.TopicID{id, {}}, Leader: -1, LeaderEpoch: 5, PartitionEpoch: math.MaxInt32, LeaderRecoveryState: 1,
+			Directories: []protocol.TopicID{id, {}}, Leader: -1, LeaderEpoch: 5, PartitionEpoch: math.MaxInt32, LeaderRecoveryState: 1, UncleanEpoch: 4,
 		}},
 		&metadata.PartitionRecord{},
 		&metadata.PartitionChangeRecord{TopicID: id, Partition: 1},
@@ -196,6 +196,7 @@ func TestRecord_OlderVersions(t *testing.T) {
 		record metadata.Record
 		behind int // bytes that the version before did not have
 	}{
+		{&metadata.PartitionRecord{TopicID: protocol.TopicID{1}, Partition: 1, PartitionState: metadata.PartitionState{Leader: 1, LeaderRecoveryState: 1}}, 1},
 		{&metadata.RegisterBrokerRecord{ID: 1, Epoch: 5, LogDirs: []protocol.TopicID{{1}}}, 1},
 		{&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 5, Fenced: new(true)}, 1},
 		{&metadata.RegisterControllerRecord{ID: 1, IncarnationID: protocol.TopicID{2}}, len(protocol.TopicID{})},

@@ -7,7 +7,8 @@ import (
 )
 
 // The fields of each record, in their order on disk. Versions are 0 but for RegisterBroker and BrokerRegistrationChange, which
-// have cordoned directories since 1, and RegisterController, which has the directory since 1.
+// have cordoned directories since 1, RegisterController, which has the directory since 1, and Partition, which has the epoch of the
+// last unclean election since 1.
 
 func (r *ClusterRecord) encode(e *encoder)           { e.string(r.ClusterID) }
 func (r *ClusterRecord) decode(d *decoder, _ uint64) { r.ClusterID = d.string() }
@@ -51,9 +52,10 @@ func (r *PartitionRecord) encode(e *encoder) {
 	e.varint(int64(r.LeaderEpoch))
 	e.varint(int64(r.PartitionEpoch))
 	e.varint(int64(r.LeaderRecoveryState))
+	e.varint(int64(r.UncleanEpoch))
 }
 
-func (r *PartitionRecord) decode(d *decoder, _ uint64) {
+func (r *PartitionRecord) decode(d *decoder, version uint64) {
 	r.TopicID = d.id()
 	r.Partition = d.int32()
 	r.Replicas = d.nodes()
@@ -67,6 +69,9 @@ func (r *PartitionRecord) decode(d *decoder, _ uint64) {
 	r.LeaderEpoch = d.int32()
 	r.PartitionEpoch = d.int32()
 	r.LeaderRecoveryState = d.int8()
+	if version >= 1 {
+		r.UncleanEpoch = d.int32()
+	}
 }
 
 // Bits of the set that says which fields a PartitionChangeRecord carries.

@@ -53,7 +53,7 @@ func kindOf(t Type) (kind, bool) {
 	case TypeRemoveTopic:
 		return kind{"RemoveTopic", 0, func() Record { return new(RemoveTopicRecord) }}, true
 	case TypePartition:
-		return kind{"Partition", 0, func() Record { return new(PartitionRecord) }}, true
+		return kind{"Partition", 1, func() Record { return new(PartitionRecord) }}, true
 	case TypePartitionChange:
 		return kind{"PartitionChange", 0, func() Record { return new(PartitionChangeRecord) }}, true
 	case TypeConfig:
@@ -124,8 +124,17 @@ type PartitionState struct {
 	Leader              protocol.NodeID    // -1: none
 	LeaderEpoch         int32
 	PartitionEpoch      int32
-	LeaderRecoveryState int8 // 0 recovered, 1 recovering
+	LeaderRecoveryState int8 // one of the constants
+	// UncleanEpoch is the leader epoch that the last unclean election began; 0: there was none. What was committed in the
+	// epochs before it may have been given up.
+	UncleanEpoch int32
 }
+
+// Values of LeaderRecoveryState.
+const (
+	Recovered  int8 = 0
+	Recovering int8 = 1 // its leader came from an unclean election and has not told of it yet
+)
 
 // ClusterRecord names the cluster. It is the first record of every metadata log.
 type ClusterRecord struct{ ClusterID string }
@@ -154,7 +163,8 @@ type PartitionRecord struct {
 }
 
 // PartitionChangeRecord changes a partition. Nil fields stay as they are. Applying it raises the partition epoch by one,
-// and the leader epoch by one when Leader is set, even to the same leader.
+// and the leader epoch by one when Leader is set, even to the same leader. One that sets a Leader and Recovering is an unclean
+// election: the leader epoch becomes the UncleanEpoch, too.
 type PartitionChangeRecord struct {
 	TopicID             protocol.TopicID
 	Partition           int32

@@ -176,10 +176,10 @@ func (d *dir) collect(kind int, all []*partition) offsets {
 	return now
 }
 
-// recoveryPointLowered is called by a log that was truncated below its recovery point, or below where it was compacted to,
-// before it appends again (invariant 3).
+// recoveryPointLowered is called by a log that was truncated below its recovery point, its high watermark, or where it was
+// compacted to, before it appends again (invariant 3).
 func (m *Manager) recoveryPointLowered(d *dir) {
-	if err := m.checkpoint(d, recoveryPoints, highWatermarks, cleanerOffsets); err != nil {
+	if err := m.checkpoint(d, recoveryPoints, logStartOffsets, highWatermarks, cleanerOffsets); err != nil {
 		m.fail(d, err) // also on a full disk: appending under a stale recovery point would look like corruption after a crash
 	}
 }

@@ -20,7 +20,7 @@
 //     durably before the first log can be opened, Close writes it last and only if every partition of the directory was
 //     closed, or was never opened since the last clean stop.
 //  3. A checkpointed recovery point was synced when it was written. Before a log may append below it again (a truncation, a new
-//     incarnation of a deleted partition) the checkpoint on disk says so, and so does that of the cleaner's offset.
+//     incarnation of a deleted partition) the checkpoint on disk says so, and so do those of the other offsets.
 //  4. A dead directory stays dead until the process ends. The first failed sync, and any I/O error but a full disk, kills
 //     it; nothing of it is reported as synced after that, and nothing is appended to it.
 //  5. Data are removed only after a committed deletion named them: Delete renames the folder durably to -delete first, and only

@@ -1089,6 +1089,56 @@ func TestTruncate_LowersTheCheckpointFirst(t *testing.T) {
 	_ = m.Close(true, 1)
 }
 
+// TestForgetHighWatermark_LowersTheCheckpointsFirst: no checkpoint that speaks of what was given up outlives a crash, whoever syncs.
+func TestGiveUp_LowersTheCheckpointsFirst(t *testing.T) {
+	for _, durable := range []bool{true, false} {
+		for _, to := range []int64{3, 1} { // above the log start offset, and below
+			t.Run(fmt.Sprintf("durable %v, to %d", durable, to), func(t *testing.T) {
+				mem := vfs.NewMem()
+				m := open(t, mem, func(o *logdir.Options) {
+					o.ConfigFor = func(string) commitlog.Config {
+						c := commitlog.DefaultConfig()
+						if !durable {
+							c.FlushMessages = 1 << 40
+						}
+						return c
+					}
+				})
+				l, err := m.Create(tp("t", 0), topicID(1))
+				must(t, err)
+				for _, v := range []string{"a", "b", "c", "d", "e"} {
+					appendTo(t, l, v)
+				}
+				if durable {
+					flush(t, l)
+				}
+				l.UpdateHighWatermark(5)
+				must(t, l.AdvanceLogStartOffset(2))
+				must(t, m.Checkpoint())
+				must(t, l.ForgetHighWatermark())
+				if got := offsetsIn(t, crash(mem), checkpoint.HighWatermarkFile)[tp("t", 0)]; got != 2 || l.HighWatermark() != 2 {
+					t.Errorf("high watermark %d, on disk %d, want 2", l.HighWatermark(), got)
+				}
+				if to >= l.LogStartOffset() {
+					must(t, l.TruncateTo(to))
+				} else {
+					must(t, l.TruncateFullyAndStartAt(to))
+				}
+				if hw, end := l.HighWatermark(), l.LogEndOffset(); hw > to || end != to {
+					t.Errorf("high watermark %d and log end %d, want %d", hw, end, to)
+				}
+				appendTo(t, l, "x")
+				for _, name := range []string{checkpoint.RecoveryPointFile, checkpoint.HighWatermarkFile, checkpoint.LogStartOffsetFile} {
+					if got := offsetsIn(t, crash(mem), name)[tp("t", 0)]; got > to {
+						t.Errorf("%s says %d after all above %d was given up", name, got, to)
+					}
+				}
+				must(t, m.Close(true, 1))
+			})
+		}
+	}
+}
+
 // TestClose_DuringRecovery stops a broker that is still recovering: what was not recovered is so at the next start.
 func TestClose_DuringRecovery(t *testing.T) {
 	mem := vfs.NewMem()

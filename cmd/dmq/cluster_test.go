@@ -180,7 +180,7 @@ func TestQuorumState_TimesAreTheLeaders(t *testing.T) {
 	if all, following := q.voters(); all != 3 || following != 2 {
 		t.Errorf("%d of %d voters follow, want 2 of 3", following, all)
 	}
-	if text := q.consequence(q.member(3)); text != "3: of the other 2 voters 2 run, and 2 of them have to" {
+	if text := q.consequence(q.member(3)); text != "3 (of the other 2 voters 2 run, and 2 of them have to)" {
 		t.Error(text)
 	}
 }

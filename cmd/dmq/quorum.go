@@ -251,7 +251,7 @@ func (q *quorumState) consequence(m *quorumMember) string {
 	if m.following() {
 		left--
 	}
-	return fmt.Sprintf("%d: of the other %s %d run, and %d of them have to", m.ID, count(all-1, "voter"), left, (all-1)/2+1)
+	return fmt.Sprintf("%d (of the other %s %d run, and %d of them have to)", m.ID, count(all-1, "voter"), left, (all-1)/2+1)
 }
 
 // nodeID parses the id of a node.

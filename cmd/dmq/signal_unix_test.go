@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -38,7 +40,7 @@ func dmqCommand(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 // dmqProcess starts this test's binary as dmq and returns it with a channel of the lines it prints.
 func dmqProcess(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	cmd := dmqCommand(ctx, t, args...)
 	r, w, err := os.Pipe()
@@ -240,17 +242,24 @@ type runningCluster struct {
 	cmd     *exec.Cmd
 	brokers string
 	banner  string
+	again   map[int]*exec.Cmd // nodes that were started again
+
+	mu  sync.Mutex // guards the field below
+	log strings.Builder
 }
 
 func startCluster(t *testing.T, n int) *runningCluster {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
 	cmd, lines := dmqProcess(t, "dev", "--nodes", strconv.Itoa(n))
-	d := &runningCluster{cmd: cmd, banner: awaitLine(t, lines, "Ctrl-C stops all nodes")}
-	go func() {
-		for range lines { // keep the pipe empty
+	d := &runningCluster{cmd: cmd, banner: awaitLine(t, lines, "Ctrl-C stops all nodes"), again: make(map[int]*exec.Cmd)}
+	go d.keep("", lines)
+	t.Cleanup(func() {
+		if d.mu.Lock(); t.Failed() {
+			t.Log(d.log.String())
 		}
-	}()
+		d.mu.Unlock()
+	})
 	_, rest, _ := strings.Cut(d.banner, "export DMQ_BROKERS=")
 	d.brokers, _, _ = strings.Cut(rest, ";")
 	d.dmq(t, codeOK, "cluster", "health", "--wait")
@@ -291,6 +300,12 @@ func (d *runningCluster) kill(t *testing.T, node int) {
 
 func (d *runningCluster) signal(t *testing.T, node int, s syscall.Signal) {
 	t.Helper()
+	if cmd := d.again[node]; cmd != nil {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	_, rest, _ := strings.Cut(d.banner, fmt.Sprintf("Node %d      pid ", node))
 	text, _, _ := strings.Cut(rest, ",")
 	pid, err := strconv.Atoi(text)
@@ -302,9 +317,79 @@ func (d *runningCluster) signal(t *testing.T, node int, s syscall.Signal) {
 	}
 }
 
-// stop ends all nodes by one signal.
+// ended waits until a node is gone, and returns the arguments that start it again, as they are printed.
+func (d *runningCluster) ended(t *testing.T, node int) []string {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		d.mu.Lock()
+		log := d.log.String()
+		d.mu.Unlock()
+		if _, rest, ok := strings.Cut(log, fmt.Sprintf("node %d | ended: ", node)); ok {
+			line, _, _ := strings.Cut(rest, "\n")
+			_, args, _ := strings.Cut(line, "Start it again: dmq ")
+			return strings.Fields(args)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("node %d did not end:\n%s", node, log)
+		}
+	}
+}
+
+// start starts a node again.
+func (d *runningCluster) start(t *testing.T, node int, args []string) {
+	t.Helper()
+	cmd, lines := dmqProcess(t, args...)
+	d.again[node] = cmd
+	go d.keep(fmt.Sprintf("node %d again | ", node), lines)
+}
+
+// keep collects what a process prints.
+func (d *runningCluster) keep(prefix string, lines <-chan string) {
+	for line := range lines {
+		d.mu.Lock()
+		d.log.WriteString(prefix + line + "\n")
+		d.mu.Unlock()
+	}
+}
+
+// setting is what a node is started with.
+func setting(t *testing.T, args []string, key string) string {
+	t.Helper()
+	for _, a := range args {
+		if value, ok := strings.CutPrefix(a, key+"="); ok {
+			return value
+		}
+	}
+	t.Fatalf("no %s in %q", key, args)
+	return ""
+}
+
+// directory is the id that the quorum knows a node's directory by.
+func (d *runningCluster) directory(t *testing.T, node int32) string {
+	t.Helper()
+	var q quorumState
+	if err := json.Unmarshal([]byte(d.dmq(t, codeOK, "cluster", "quorum", "status", "-o", "json")), &q); err != nil {
+		t.Fatal(err)
+	}
+	if m := q.member(node); m != nil {
+		return m.DirectoryID
+	}
+	return ""
+}
+
+// stop ends those that were started again, then all others by one signal: with the last of them the data goes.
 func (d *runningCluster) stop(t *testing.T) {
 	t.Helper()
+	for node := range d.again {
+		d.signal(t, node, syscall.SIGTERM)
+	}
+	for node, cmd := range d.again {
+		if code := exitCode(t, cmd); code != 0 {
+			t.Errorf("node %d: exit %d after a graceful stop", node, code)
+		}
+	}
 	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -445,12 +530,65 @@ func TestDev_TakenAway(t *testing.T) {
 	d.stop(t)
 }
 
-// TestDev_NoQuorum: what is left of a cluster that has lost its quorum is still shown.
-func TestDev_NoQuorum(t *testing.T) {
+// TestDev_Restarts: what docs/cluster.md says of restarts, and of a controller whose disk was replaced.
+func TestDev_Restarts(t *testing.T) {
 	d := startCluster(t, 3)
+	d.dmq(t, codeOK, "topic", "create", "orders", "-p", "3")
+	d.signal(t, 3, syscall.SIGTERM)
+	d.start(t, 3, d.ended(t, 3))
+	d.until(t, "GREEN  3 of 3 brokers up, 3 partitions", codeOK, "cluster", "health", "--wait")
+
+	was := d.directory(t, 2)
+	d.signal(t, 2, syscall.SIGTERM)
+	args := d.ended(t, 2)
+	if err := os.RemoveAll(setting(t, args, "log.dirs")); err != nil {
+		t.Fatal(err)
+	}
+	d.start(t, 2, args)
+	d.dmq(t, codeOK, "cluster", "quorum", "remove-voter", "2", "--yes")
+	for deadline := time.Now().Add(30 * time.Second); d.directory(t, 2) == was || d.directory(t, 2) == ""; {
+		if time.Now().After(deadline) {
+			t.Fatal("the node does not come back with its new disk")
+		}
+	}
+	_, rest, _ := strings.Cut(setting(t, args, "listeners"), "CONTROLLER://")
+	d.dmq(t, codeOK, "cluster", "quorum", "add-voter", "2", "--endpoint", "CONTROLLER://"+rest)
+	d.until(t, "GREEN  3 of 3 brokers up, 3 partitions, quorum of 3 voters", codeOK, "cluster", "health", "--wait")
+	d.stop(t)
+}
+
+// TestDev_MajorityLost: what docs/cluster.md says of a lost majority, down to the unclean election of a partition whose records are
+// on a node that does not come back.
+func TestDev_MajorityLost(t *testing.T) {
+	d := startCluster(t, 3)
+	d.dmq(t, codeOK, "topic", "create", "orders", "-r", "2", "-c", "min.insync.replicas=1")
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(plan, []byte(`{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[3,2]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.until(t, "done", codeOK, "partition", "reassign", "apply", plan)
 	d.kill(t, 2)
+	d.until(t, "orders:0", codeOK, "partition", "list", "--under-replicated", "-o", "name")
 	d.kill(t, 3)
-	d.until(t, "the metadata quorum does not answer", codeUnhealthy, "cluster", "health")
+	d.until(t, "RED  1 of 3 brokers up", codeUnhealthy, "cluster", "health")
+	elect := []string{"partition", "elect-leader", "--unclean", "--topic", "orders", "--yes"}
+	d.until(t, "the metadata quorum does not answer", codeUnreachable, elect...)
+
+	d.start(t, 2, d.ended(t, 2))
+	d.until(t, "orders:0", codeOK, "partition", "list", "--offline", "-o", "name")
+	d.until(t, "may lead: 3", codeUnhealthy, "cluster", "health")
+	d.until(t, "broker 3 cannot lead", codeConflict, "partition", "elect-leader", "--preferred", "--topic", "orders")
+	d.until(t, "elected", codeOK, elect...)
+	d.until(t, `"leader": 2`, codeOK, "partition", "list", "--topic", "orders", "-o", "json")
+	d.start(t, 3, d.ended(t, 3))
+	d.until(t, "GREEN  3 of 3 brokers up", codeOK, "cluster", "health", "--wait")
+	d.stop(t)
+}
+
+// TestDev_AllGone: when no node is left there is nothing to wait for.
+func TestDev_AllGone(t *testing.T) {
+	d := startCluster(t, 2)
+	d.kill(t, 2)
 	d.kill(t, 1)
 	if code := exitCode(t, d.cmd); code != codeFailed {
 		t.Errorf("exit %d, want that all nodes are gone", code)

@@ -76,6 +76,7 @@ type modelBroker struct {
 	dir         byte
 	image       *image.Image // as far as it has applied
 	logs        map[modelKey]*replicaLog
+	damaged     map[modelKey]bool // a batch cannot be read: the replica waits to be copied anew
 	leads       map[modelKey]*leading
 }
 
@@ -189,7 +190,7 @@ func (m *model) begin() {
 		m.request("feature", featureRequest("feature / eligible.leader.replicas.version level=1", args{}))
 	}
 	for id := range 5 {
-		b := &modelBroker{id: protocol.NodeID(id + 1), mark: -1, dir: byte(10 * (id + 1)), logs: make(map[modelKey]*replicaLog)}
+		b := &modelBroker{id: protocol.NodeID(id + 1), mark: -1, dir: byte(10 * (id + 1)), logs: make(map[modelKey]*replicaLog), damaged: make(map[modelKey]bool)}
 		b.dir += 100
 		m.brokers = append(m.brokers, b)
 		m.start(b)
@@ -264,6 +265,14 @@ func (m *model) step() {
 		for _, b := range m.brokers {
 			m.crash(b)
 		}
+	case n < 99 && m.wipes && m.IntN(2) == 0:
+		m.damage(b)
+		m.apply(b)
+		m.assignDirs(b)
+		for _, leader := range m.brokers { // before it has fetched again
+			m.apply(leader)
+			m.alterISRs(leader)
+		}
 	case n < 99 && m.wipes:
 		m.wipe(b)
 	case n < 99:
@@ -322,7 +331,38 @@ func (m *model) wipe(b *modelBroker) {
 	b.dir++
 	b.mark = -1
 	clear(b.logs)
+	clear(b.damaged)
 	m.note("wipe %d", b.id)
+}
+
+// damage makes a batch of a replica unreadable, of which others are in sync (package replica, repair).
+func (m *model) damage(b *modelBroker) {
+	if !b.alive || b.epoch == 0 || m.wiped {
+		return
+	}
+	partitions(m.s.Image(), func(key modelKey, p *image.Partition) {
+		others := slices.ContainsFunc(p.ISR, func(id protocol.NodeID) bool { return id != b.id })
+		if !m.wiped && slices.Contains(p.Replicas, b.id) && others && m.IntN(3) == 0 {
+			m.wiped, b.damaged[key] = true, true
+			m.note("damage %d %v", b.id, key)
+			m.assignDir(b, key, lostDir)
+		}
+	})
+}
+
+const lostDir = 2
+
+// repair begins anew where nothing depends on a damaged replica any more, and else tells of it, again.
+func (m *model) repair(b *modelBroker, key modelKey, p *image.Partition, dir byte) {
+	switch {
+	case dir != lostDir:
+		m.assignDir(b, key, lostDir)
+	case p.Leader != image.NoLeader && p.Leader != b.id && !slices.Contains(p.ISR, b.id):
+		m.note("repair %d %v", b.id, key)
+		delete(b.logs, key)
+		delete(b.damaged, key)
+		m.assignDir(b, key, b.dir)
+	}
 }
 
 // lose is what a broken session connection leads to once the controller has dialled back.
@@ -457,6 +497,9 @@ func (m *model) copyAll(b *modelBroker) {
 	partitions(b.image, func(key modelKey, p *image.Partition) {
 		if p.Leader == b.id || p.Leader == image.NoLeader || !slices.Contains(p.Replicas, b.id) {
 			return
+		}
+		if b.damaged[key] {
+			return // it is not followed
 		}
 		leader := m.brokers[p.Leader-1]
 		l := leader.leads[key]
@@ -608,12 +651,21 @@ func (m *model) assignDirs(b *modelBroker) {
 		return
 	}
 	partitions(b.image, func(key modelKey, p *image.Partition) {
-		if at := slices.Index(p.Replicas, b.id); at >= 0 && p.Directories[at][15] != b.dir {
-			line := fmt.Sprintf("assign-dirs id=%d epoch=%d / %s:%d dir=%d", b.id, b.epoch, key.topic, key.partition, b.dir)
-			a := args{"id": {fmt.Sprint(b.id)}, "epoch": {fmt.Sprint(b.epoch)}}
-			m.request(line, assignDirsRequest(m.s, line, a))
+		at := slices.Index(p.Replicas, b.id)
+		switch {
+		case at < 0:
+			delete(b.damaged, key)
+		case b.damaged[key]:
+			m.repair(b, key, p, p.Directories[at][15])
+		case p.Directories[at][15] != b.dir:
+			m.assignDir(b, key, b.dir)
 		}
 	})
+}
+
+func (m *model) assignDir(b *modelBroker, key modelKey, dir byte) {
+	line := fmt.Sprintf("assign-dirs id=%d epoch=%d / %s:%d dir=%d", b.id, b.epoch, key.topic, key.partition, dir)
+	m.request(line, assignDirsRequest(m.s, line, args{"id": {fmt.Sprint(b.id)}, "epoch": {fmt.Sprint(b.epoch)}}))
 }
 
 // check checks what must hold at any time.

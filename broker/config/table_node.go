@@ -82,7 +82,7 @@ func quorumRows() []row {
 	return []row{
 		{"controller.quorum.voters", tList, "", High, ReadOnly, anything(), on, "The controllers that begin the quorum, id@host:port, the same on each of them. Once the quorum exists it knows its voters itself, and changes here only draw a warning. Unset together with controller.quorum.bootstrap.servers, this node is the whole quorum."},
 		{"controller.quorum.bootstrap.servers", tList, "", High, ReadOnly, anything(), on, "Addresses of controllers to find the quorum by, instead of listing its voters. One controller has to begin the quorum (dmq storage format --standalone), the others join it and wait until then. A single address that is this controller's own makes it the whole quorum."},
-		{"controller.quorum.auto.join.enable", tBool, "false", Low, ReadOnly, anything(), off, "Whether a new controller adds itself to the quorum."},
+		{"controller.quorum.auto.join.enable", tBool, "false", Low, ReadOnly, anything(), off, "Whether a new controller adds itself to the quorum. Here somebody adds it: `dmq cluster quorum add-voter`, or AddRaftVoter."},
 		{"controller.quorum.election.timeout.ms", tInt, "1000", High, ReadOnly, atLeast(0), off, "How long a candidate waits for votes. The quorum here has its own, shorter times."},
 		{"controller.quorum.election.backoff.max.ms", tInt, "1000", High, ReadOnly, atLeast(0), off, "The longest pause before a new election after a failed one."},
 		{"controller.quorum.fetch.timeout.ms", tInt, "2000", High, ReadOnly, atLeast(0), off, "How long a voter goes without its leader before it stands for election."},

@@ -24,8 +24,13 @@
 //  1. One goroutine at a time runs a machine.
 //  2. A machine has applied exactly the records of its partition, in order, up to what the shard has appended.
 //  3. No answer leaves before every record that the shard had appended when the answer was given is committed.
-//  4. A shard that has not replayed to the log end offset at its election answers nothing but that it is loading: an empty
-//     result is never a shard that has not looked.
+//  4. A shard that has not replayed to the log end offset at its election, and seen that committed, answers nothing but that it is
+//     loading: an empty result is never a shard that has not looked.
 //  5. Every operation is answered exactly once, or its caller's context ends.
 //  6. Records of one Effects.Append are in one batch: in the log all or none.
+//
+// Invariant 4 is stricter than Kafka, which serves what is below the high watermark at once. But a new leader's high watermark may
+// lag behind what its predecessor acknowledged, so that an offset that was committed would be missing from the answer; and what lies
+// above it may yet be given up, so that it must not be served either. While fewer than min.insync.replicas are in sync a shard
+// that was elected with such a lag loads for as long. Nothing could be committed meanwhile, and clients go on asking.
 package coordlog

@@ -188,7 +188,8 @@ func (c *Controller) address(name, host string, port uint16) (string, bool) {
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), true
 }
 
-// addRaftVoter answers AddRaftVoter. Where Kafka refuses a voter that lags this waits for it, within the request's time.
+// addRaftVoter answers AddRaftVoter. Where Kafka refuses a voter that lags this waits for it, within the request's time. It waits for
+// the commit as well, whatever AckWhenCommitted says.
 func (c *Controller) addRaftVoter(ctx context.Context, req *kmsg.AddRaftVoterRequest) kmsg.Response {
 	resp := kmsg.NewPtrAddRaftVoterResponse()
 	resp.Version = req.Version

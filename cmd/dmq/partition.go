@@ -110,12 +110,17 @@ func (a *app) listPartitions(ctx context.Context, cl *kgo.Client, f *partitionFi
 	return a.print(r)
 }
 
-// chosen tells whether a partition was named with --topic; every one is when none was named. Topics that do not exist are a
-// failure.
+// chosen tells whether a partition was named with --topic; every one is when none was named. Topics and partitions that do not
+// exist are a failure.
 func (s *clusterState) chosen(ctx context.Context, adm *kadm.Client, selected []selection) (func(*partitionState) bool, error) {
 	for _, sel := range selected {
 		if !s.hasTopic(sel.topic) {
 			return nil, topicFailure(ctx, adm, sel.topic, kerr.UnknownTopicOrPartition, "")
+		}
+		for _, p := range sel.partitions {
+			if tp := (topicPartition{sel.topic, p}); s.partition(tp) == nil {
+				return nil, &failure{code: codeNotFound, what: fmt.Sprintf("%s does not exist", tp), next: "List those that do: dmq partition list --topic " + sel.topic}
+			}
 		}
 	}
 	return func(p *partitionState) bool {

@@ -51,7 +51,9 @@ With --unclean only partitions that have no leader are touched, whatever was nam
 
 func (o *electOptions) check() ([]selection, error) {
 	switch {
-	case o.preferred == o.unclean:
+	case o.preferred && o.unclean:
+		return nil, usage("choose one of them", "--preferred and --unclean are different elections")
+	case !o.preferred && !o.unclean:
 		return nil, usage("choose one of --preferred, --unclean", "how to elect is not said")
 	case o.all == (len(o.topics) > 0):
 		return nil, usage("for example --topic orders, --topic orders:0,1 or --all", "which partitions is not said")

@@ -106,6 +106,9 @@ applied here. --current prints where the partitions of the plan are now, which i
   dmq partition reassign plan --brokers 1,2,3,4 --current -o json > back.json`,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.replicas < 0 {
+				return usage("for example --replicas 3", "%d is no number of replicas", o.replicas)
+			}
 			selected, err := parseSelections(o.topics)
 			if err != nil {
 				return err

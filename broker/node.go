@@ -243,6 +243,7 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 		Rand:                  n.cfg.Rand,
 		Logger:                n.logger,
 		ConfigFor:             n.topicLogConfig,
+		DirectoryOf:           n.directoryOf,
 		Synced:                n.synced,
 		Failed:                n.dirFailed,
 		RecoveryThreads:       int(n.props.RecoveryThreadsPerDir),
@@ -268,6 +269,19 @@ func (n *node) openLogs(ctx, _ context.Context) error {
 func (n *node) topicLogConfig(topic string) commitlog.Config {
 	img := n.quorum.Image()
 	return n.props.TopicLog(img.Configs[image.Resource{Type: image.ResourceTopic, Name: topic}], n.dynamic(img))
+}
+
+// directoryOf is the log directory in which the metadata has this broker's replica of a partition; zero: not known.
+func (n *node) directoryOf(tp protocol.TopicPartition) protocol.TopicID {
+	p := n.quorum.Image().Partition(tp)
+	if p == nil {
+		return protocol.TopicID{}
+	}
+	i := slices.Index(p.Replicas, n.props.NodeID)
+	if i < 0 || i >= len(p.Directories) {
+		return protocol.TopicID{}
+	}
+	return p.Directories[i]
 }
 
 func (n *node) dynamic(img *image.Image) config.Dynamic {

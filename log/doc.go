@@ -29,8 +29,9 @@
 //     sync is not tried again, since the kernel may have dropped the pages. A full disk only fails the append.
 //  6. Bytes that fail their CRC are not served, wherever they lie, except those still in the tail cache, which
 //     were checked before they were written.
-//  7. Before the first record is written, the folder's name, its partition.metadata, and the names in it are durable. A
-//     folder without records promises nothing, and a crash may leave any part of it.
+//  7. A log that never held a record has no folder. Before the first one is written the folder is made, and its name, its
+//     partition.metadata and the names in it are durable. A folder without records promises nothing: a crash may leave any
+//     part of it.
 //
 // Recovery after an unclean stop checks every batch from the segment with the recovery point on. What is wrong there is one
 // of two things:

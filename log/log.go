@@ -20,7 +20,7 @@ import (
 // Options of Open.
 type Options struct {
 	FS             vfs.FS
-	Dir            string // the partition's folder; made where it is missing
+	Dir            string // the partition's folder; where it is missing it is made for the first record
 	TopicPartition protocol.TopicPartition
 	TopicID        protocol.TopicID
 	Config         Config
@@ -35,8 +35,9 @@ type Options struct {
 	Files     *segment.Files // shared bound of open .log files; nil: one of its own
 	TailCache *TailCache     // shared bound of memory for the newest batches; nil: none are kept
 
-	// SyncName makes the name of Dir in its parent durable. nil: the parent is synced.
-	SyncName func() error
+	// MakeDir makes Dir, with what its owner keeps in it, before the first record is written; SyncName makes its name in its
+	// parent durable then. nil: an empty folder is made, and the parent synced.
+	MakeDir, SyncName func() error
 	// Admit is asked before every append; its error refuses it. nil: all are taken.
 	Admit func() error
 	// Failed is called once, when the log must not be used any more because its directory failed.
@@ -83,6 +84,7 @@ type Log struct {
 	logStart      atomic.Int64
 	end           atomic.Int64 // log end offset; set under mu
 	highWatermark atomic.Int64
+	folderless    atomic.Bool  // there is no folder yet: unsettled is set, too; written under mu
 	unstable      atomic.Int64 // first offset of the oldest open or unreplicated transaction; noOffset: none
 	cleaned       atomic.Int64 // everything below it was compacted; written with layout held
 	raised        atomic.Bool  // the high watermark grew and the producer state has not been told
@@ -109,6 +111,9 @@ func (l *Log) TopicID() protocol.TopicID { return l.o.TopicID }
 
 // Dir is the partition's folder.
 func (l *Log) Dir() string { return l.o.Dir }
+
+// Folderless reports whether the log has no folder yet, since nothing was ever written to it.
+func (l *Log) Folderless() bool { return l.folderless.Load() }
 
 // LogStartOffset is the first offset that may be read.
 func (l *Log) LogStartOffset() int64 { return l.logStart.Load() }

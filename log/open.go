@@ -19,8 +19,8 @@ import (
 	"github.com/distributedmq/dmq/log/vfs"
 )
 
-// Open opens the log in a folder, which is made where it is missing, and recovers what a crash left. When it fails,
-// nothing was removed but what a crash or a cleaner left half done.
+// Open opens the log in a folder and recovers what a crash left. Where the folder is missing the log is empty, and the folder is
+// made for the first record. When it fails, nothing was removed but what a crash or a cleaner left half done.
 func Open(o Options) (*Log, error) {
 	l := newLog(o)
 	if err := l.open(); err != nil {
@@ -144,10 +144,14 @@ func (l *Log) start(end int64) error {
 	return nil
 }
 
-// readDir lists the partition's folder, making it where it is missing.
+// readDir lists the partition's folder. A folder that is missing, and that no checkpoint speaks of, never held a record.
 func (l *Log) readDir() ([]string, error) {
 	entries, err := l.fs.ReadDir(l.o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		l.folderless.Store(max(l.o.RecoveryPoint, l.o.HighWatermark, l.o.LogStartOffset) <= 0)
+		if l.folderless.Load() {
+			return []string{}, nil
+		}
 		return nil, l.fs.MkdirAll(l.o.Dir, 0o755)
 	}
 	if err != nil {
@@ -208,7 +212,10 @@ func (l *Log) loadSegments(names []string) error {
 		}
 		list = append(list, segment.Open(l.segmentOptions(base), info.Size(), limit))
 	}
-	if len(list) == 0 {
+	switch {
+	case l.folderless.Load():
+		list = append(list, segment.New(l.segmentOptions(0)))
+	case len(list) == 0:
 		fresh, err := segment.Create(l.segmentOptions(max(0, l.o.LogStartOffset)))
 		if err != nil {
 			return err

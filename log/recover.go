@@ -27,6 +27,9 @@ type Recovery struct {
 // the batches then; the producer state is left to loadProducers.
 func (l *Log) recover(names []string) (end int64, err error) {
 	l.recovery.CutOffset = noOffset
+	if l.folderless.Load() {
+		return 0, nil
+	}
 	if err := l.dropUnusedRoll(); err != nil {
 		return 0, err
 	}

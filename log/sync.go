@@ -173,6 +173,9 @@ func (l *Log) failed() bool {
 
 // syncOnce makes durable what is written when it is called. It returns the new visible end if that has moved.
 func (l *Log) syncOnce() (shown int64, err error) {
+	if l.folderless.Load() {
+		return noOffset, nil
+	}
 	s := &l.sync
 	s.mu.Lock()
 	written, cuts := s.written, s.cuts

@@ -16,6 +16,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	return l.changeLayout(func() error {
 		if offset >= l.end.Load() {
 			l.epochs.TruncateFromEnd(offset)
+			if l.unsettled {
+				return nil // as AssignEpoch
+			}
 			return l.ioError(l.epochs.Flush())
 		}
 		hw := l.highWatermark.Load()

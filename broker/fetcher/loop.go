@@ -270,10 +270,11 @@ func (l *loop) newcomers() bool {
 	return slices.ContainsFunc(l.inbox, func(p *followed) bool { return !p.stopped.Load() && p.opened == nil })
 }
 
-// How often a loop is interrupted at most: what follows costs the more the more partitions it fetches.
+// How often a loop is interrupted at most while partitions keep coming: what follows costs both sides some microseconds for
+// each partition that it fetches. One that comes alone is fetched at once.
 const (
 	interruptInterval     = 20 * time.Millisecond
-	interruptPerPartition = 20 * time.Microsecond
+	interruptPerPartition = 200 * time.Microsecond
 )
 
 // interrupt begins anew on another connection: the leader gives up the fetch on this one, and its session.

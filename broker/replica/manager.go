@@ -285,9 +285,14 @@ func (m *Manager) DirFailed(dir string, err error) {
 
 // notify has the waits of a partition look again.
 func (m *Manager) notify(p *Partition) {
+	m.notifyClients(p)
+	m.follows.Notify(p)
+}
+
+// notifyClients has the waits of clients look again.
+func (m *Manager) notifyClients(p *Partition) {
 	m.produces.Notify(p)
 	m.fetches.Notify(p)
-	m.follows.Notify(p)
 	m.deletes.Notify(p)
 }
 

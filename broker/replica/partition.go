@@ -131,9 +131,22 @@ func (p *Partition) openLocked(m *Manager) (*local, error) {
 	return now, nil
 }
 
-// create opens the log of the partition, and makes its folder if need be. A folder of the same name that belongs to another
-// topic id goes first: the one of the incarnation before, which was to be deleted anyhow, or a stray.
+// create opens the log of the partition. Its folder is made for its first record, but at once where it tells how many partitions
+// its topic has: of a node that loses its metadata, topics are made anew of folders.
 func (p *Partition) create(m *Manager) (*commitlog.Log, error) {
+	plog, err := p.place(m)
+	if err != nil {
+		return nil, err
+	}
+	if t := m.image.Load().Topic(p.tp.Topic); t != nil && t.ID == p.id && p.tp.Partition > 0 && int(p.tp.Partition) == len(t.Partitions)-1 {
+		err = plog.MakeFolder()
+	}
+	return plog, err
+}
+
+// place has a log directory take the partition. A folder of the same name that belongs to another topic id goes first: the one
+// of the incarnation before, which was to be deleted anyhow, or a stray.
+func (p *Partition) place(m *Manager) (*commitlog.Log, error) {
 	if p.previous != nil {
 		if err := p.previous.remove(m); err != nil {
 			return nil, err

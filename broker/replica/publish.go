@@ -15,10 +15,10 @@ import (
 func (m *Manager) Publish(d *image.Delta) {
 	m.image.Store(d.Next)
 	first := d.Prev == nil || d.Prev.Version == 0
-	var woken, created []*Partition
+	var deleted, woken, created []*Partition
 	m.mu.Lock()
 	for _, t := range d.DeletedTopics {
-		woken = append(woken, m.deleteTopicLocked(t)...)
+		deleted = append(deleted, m.deleteTopicLocked(t)...)
 	}
 	for _, t := range d.ChangedTopics {
 		for i := range t.Partitions {
@@ -32,6 +32,9 @@ func (m *Manager) Publish(d *image.Delta) {
 		}
 	}
 	m.mu.Unlock()
+	for _, p := range deleted {
+		m.notifyClients(p) // followers learn of it as this broker did, and their fetches are of much else
+	}
 	for _, p := range woken {
 		m.advance(p, false) // more may be visible with fewer replicas in sync
 		m.notify(p)
@@ -95,7 +98,7 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 	return p, true
 }
 
-// makeFolder gives a new partition its folder.
+// makeFolder opens a new partition, which may make its folder.
 func (m *Manager) makeFolder(p *Partition) {
 	if p.role.Load().deleted || p.local.Load() != nil {
 		return
@@ -148,7 +151,7 @@ func (m *Manager) reconfigure(d *image.Delta) {
 }
 
 // Reconcile compares the folders with the metadata, which must have been published completely: folders that no hosted
-// partition owns are set aside, never deleted, and partitions without a folder get one. It reads the id of every folder.
+// partition owns are set aside, never deleted, and partitions without a folder are opened. It reads the id of every folder.
 func (m *Manager) Reconcile(ctx context.Context) error {
 	infos, err := m.logs.Partitions(ctx)
 	if err != nil {

@@ -1,8 +1,11 @@
 package replica_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,14 +32,38 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestPublish_MakesFoldersOfNewTopics(t *testing.T) {
+func TestPublish_OpensNewTopics(t *testing.T) {
 	w := newWorld(t)
 	w.create("first", topicID(9), 2) // the first image says what is there
 	w.create(topic, topicID(1), 3)
-	eventually(t, "three folders", func() bool { return w.logs.created() == 3 })
+	eventually(t, "three logs", func() bool { return w.logs.created() == 3 })
 	w.mustProduce(protocol.TopicPartition{Topic: "first", Partition: 1}, batch("a"))
 	if got := w.logs.created(); got != 4 {
-		t.Errorf("got %d folders, want 4: the first image's are made when needed", got)
+		t.Errorf("got %d logs, want 4: the first image's are opened when needed", got)
+	}
+}
+
+// TestPublish_MakesTheLastFolder makes a topic that nothing is written to: its last folder tells how many partitions it has.
+func TestPublish_MakesTheLastFolder(t *testing.T) {
+	w := newWorld(t)
+	w.create("first", topicID(9), 1)
+	w.create(topic, topicID(1), 3)
+	w.create("single", topicID(2), 1)
+	folders := func() (names []string) {
+		entries, err := w.logs.fs.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	last := topic + "-2"
+	eventually(t, "four logs and a folder", func() bool { return w.logs.created() == 4 && slices.Equal(folders(), []string{last}) })
+	w.mustProduce(tp0, batch("a"))
+	if d := cmp.Diff([]string{topic + "-0", last}, folders()); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -321,10 +322,15 @@ func layFolders(from, to string) error {
 		if !e.IsDir() || strings.HasPrefix(e.Name(), "__") {
 			continue
 		}
-		if _, err := os.Stat(src); err != nil {
+		dst := filepath.Join(to, e.Name())
+		if _, err := os.Stat(src); strings.HasPrefix(e.Name(), "empty-") && errors.Is(err, fs.ErrNotExist) {
+			if err := os.RemoveAll(dst); err != nil { // dmq has none where nothing was written: Kafka makes it anew
+				return err
+			}
+			continue
+		} else if err != nil {
 			return err
 		}
-		dst := filepath.Join(to, e.Name())
 		meta, err := os.ReadFile(filepath.Join(dst, "partition.metadata"))
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/distributedmq/dmq/bench/raw"
 	"github.com/distributedmq/dmq/compat-tests/peer"
@@ -16,14 +17,19 @@ import (
 
 // Rate is how fast topics were created or deleted, and what it cost.
 type Rate struct {
-	Topics int
-	Took   time.Duration
-	CPU    time.Duration // of all nodes together
+	Topics  int
+	Unknown int // requests that timed out, so that nobody knows: the controller had changed
+	Took    time.Duration
+	CPU     time.Duration // of all nodes together
 }
 
 // String is the rate and the CPU time of each topic.
 func (r Rate) String() string {
-	return fmt.Sprintf("%.0f topics/s (%.2f ms of the nodes' CPU each)", float64(r.Topics)/r.Took.Seconds(), r.CPU.Seconds()*1e3/float64(max(1, r.Topics)))
+	s := fmt.Sprintf("%.0f topics/s (%.2f ms of the nodes' CPU each)", float64(r.Topics)/r.Took.Seconds(), r.CPU.Seconds()*1e3/float64(max(1, r.Topics)))
+	if r.Unknown > 0 {
+		s += fmt.Sprintf(" and %d timeouts", r.Unknown)
+	}
+	return s
 }
 
 // Topics has several clients create topics of one partition with three replicas, each one after the other, for a while, and
@@ -31,11 +37,11 @@ func (r Rate) String() string {
 func Topics(ctx context.Context, c *peer.Cluster, clients int, d time.Duration) (created, deleted Rate, err error) {
 	names := make([][]string, clients)
 	prefix := fmt.Sprintf("topics-%d", time.Now().UnixNano())
-	created, err = measure(c, clients, func(admin *kadm.Client, i int, done func()) error {
-		for began := time.Now(); time.Since(began) < d; done() {
-			name := fmt.Sprintf("%s-%d-%d", prefix, i, len(names[i]))
+	created, err = measure(c, clients, func(admin *kadm.Client, i int, done func(error) error) error {
+		for began, n := time.Now(), 0; time.Since(began) < d; n++ {
+			name := fmt.Sprintf("%s-%d-%d", prefix, i, n)
 			resp, err := admin.CreateTopic(ctx, 1, 3, nil, name)
-			if err = errors.Join(err, resp.Err); err != nil {
+			if err = done(errors.Join(err, resp.Err)); err != nil {
 				return fmt.Errorf("create %s: %w %s", name, err, resp.ErrMessage)
 			}
 			names[i] = append(names[i], name)
@@ -45,26 +51,39 @@ func Topics(ctx context.Context, c *peer.Cluster, clients int, d time.Duration) 
 	if err != nil {
 		return created, deleted, err
 	}
-	deleted, err = measure(c, clients, func(admin *kadm.Client, i int, done func()) error {
+	deleted, err = measure(c, clients, func(admin *kadm.Client, i int, done func(error) error) error {
 		for _, name := range names[i] {
 			resp, err := admin.DeleteTopic(ctx, name)
-			if err = errors.Join(err, resp.Err); err != nil {
+			if err = errors.Join(err, resp.Err); errors.Is(err, kerr.UnknownTopicOrPartition) {
+				continue // its creation had timed out
+			}
+			if err = done(err); err != nil {
 				return fmt.Errorf("delete %s: %w %s", name, err, resp.ErrMessage)
 			}
-			done()
 		}
 		return nil
 	})
 	return created, deleted, err
 }
 
-// measure runs something for each of several clients at once. It calls done for each topic that is done with.
-func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, done func()) error) (r Rate, err error) {
+// measure runs something for each of several clients at once, which tells how each topic went; done returns what is no timeout.
+func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, done func(error) error) error) (r Rate, err error) {
 	var (
-		topics atomic.Int64
-		wg     sync.WaitGroup
-		errs   = make([]error, clients)
+		topics, unknown atomic.Int64
+		wg              sync.WaitGroup
+		errs            = make([]error, clients)
 	)
+	done := func(err error) error {
+		switch {
+		case err == nil:
+			topics.Add(1)
+		case errors.Is(err, kerr.RequestTimedOut):
+			unknown.Add(1)
+		default:
+			return err
+		}
+		return nil
+	}
 	before, err := cpuOf(c)
 	if err != nil {
 		return r, err
@@ -78,11 +97,11 @@ func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, d
 				return
 			}
 			defer client.Close()
-			errs[i] = run(kadm.NewClient(client), i, func() { topics.Add(1) })
+			errs[i] = run(kadm.NewClient(client), i, done)
 		})
 	}
 	wg.Wait()
-	r.Topics, r.Took = int(topics.Load()), time.Since(began)
+	r.Topics, r.Unknown, r.Took = int(topics.Load()), int(unknown.Load()), time.Since(began)
 	after, err := cpuOf(c)
 	r.CPU = after - before
 	return r, errors.Join(append(errs, err)...)

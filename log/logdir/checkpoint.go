@@ -58,6 +58,9 @@ func (d *dir) checkpointed(tp protocol.TopicPartition) *marks {
 // process wrote.
 func (p *partition) marks() marks {
 	if l := p.log.Load(); l != nil {
+		if l.Folderless() {
+			return marks{folderless: true}
+		}
 		return marks{recoveryPoint: l.RecoveryPoint(), logStartOffset: l.LogStartOffset(), highWatermark: l.HighWatermark(), cleaned: l.CleanedOffset()}
 	}
 	return *p.at.Load()
@@ -130,6 +133,9 @@ func (m *Manager) writeCheckpoint(d *dir, kind int, now offsets) error {
 
 // offset is what a file of that kind says of a partition; ok is false when it does not name it.
 func (a marks) offset(kind int) (offset int64, ok bool) {
+	if a.folderless {
+		return 0, false
+	}
 	switch kind {
 	case recoveryPoints:
 		return a.recoveryPoint, true

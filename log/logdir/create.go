@@ -13,11 +13,12 @@ import (
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
-// Create makes the folder of a new partition and opens its log, in the live directory with the fewest partitions. Of a
-// partition that is here with the same topic id it returns the log; with another one it fails with INCONSISTENT_TOPIC_ID:
-// the old one must be set aside or deleted first. A folder without partition.metadata takes the id.
+// Create opens the log of a new partition, in the directory where it is known to lie or else in the live one with the fewest
+// partitions; its folder is made for its first record. Of a partition that is here with the same topic id it returns the
+// log; with another one it fails with INCONSISTENT_TOPIC_ID: the old one must be set aside or deleted first. A folder
+// without partition.metadata takes the id.
 //
-// While a directory could not be read since the start, nothing is created: the partition may be there.
+// While a directory could not be read since the start, nothing is created that is not known to lie in another: it may be there.
 func (m *Manager) Create(tp protocol.TopicPartition, id protocol.TopicID) (*commitlog.Log, error) {
 	if err := protocol.ValidateTopicName(tp.Topic); err != nil {
 		return nil, err
@@ -43,6 +44,7 @@ func (m *Manager) Create(tp protocol.TopicPartition, id protocol.TopicID) (*comm
 
 // place finds a partition, or puts a new one with opMu held into a directory.
 func (m *Manager) place(tp protocol.TopicPartition) (p *partition, fresh bool, err error) {
+	known := m.o.DirectoryOf(tp)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -51,33 +53,48 @@ func (m *Manager) place(tp protocol.TopicPartition) (p *partition, fresh bool, e
 	if p := m.partitions[tp]; p != nil {
 		return p, false, nil
 	}
-	var best *dir
+	d, err := m.choose(known)
+	if err != nil {
+		return nil, false, err
+	}
+	p = &partition{tp: tp, dir: d, clean: true}
+	p.at.Store(&marks{})
+	p.opMu.Lock()
+	m.partitions[tp] = p
+	d.partitions.Add(1)
+	return p, true, nil
+}
+
+// choose returns the directory for a partition without a folder: the one it is known to lie in, where that lives, else the one
+// with the fewest partitions.
+func (m *Manager) choose(known protocol.TopicID) (best *dir, err error) {
 	better := func(d *dir) bool {
 		if best == nil || best.cordoned.Load() != d.cordoned.Load() {
 			return best == nil || best.cordoned.Load()
 		}
 		return d.partitions.Load() < best.partitions.Load()
 	}
+	var unlisted error
 	for _, d := range m.dirs {
-		if err := d.dead(); err != nil {
-			if !d.listed {
-				return nil, false, err
+		switch dead := d.dead(); {
+		case dead != nil:
+			if !d.listed && unlisted == nil {
+				unlisted = dead
 			}
-			continue
-		}
-		if better(d) {
+		case d.id == known:
+			return d, nil
+		case better(d):
 			best = d
 		}
 	}
-	if best == nil {
-		return nil, false, m.firstError()
+	switch {
+	case unlisted != nil:
+		return nil, unlisted
+	case best == nil:
+		return nil, m.firstError()
+	default:
+		return best, nil
 	}
-	p = &partition{tp: tp, dir: best, clean: true}
-	p.at.Store(&marks{})
-	p.opMu.Lock()
-	m.partitions[tp] = p
-	best.partitions.Add(1)
-	return p, true, nil
 }
 
 // createLocked does the work of Create under opMu. gone tells the caller to look again.
@@ -86,7 +103,7 @@ func (m *Manager) createLocked(p *partition, id protocol.TopicID, fresh bool) (l
 		return nil, true, nil
 	}
 	if fresh {
-		if err := m.makeFolder(p, id); err != nil {
+		if err := m.begin(p, id); err != nil {
 			m.drop(p)
 			return nil, false, err
 		}
@@ -94,54 +111,55 @@ func (m *Manager) createLocked(p *partition, id protocol.TopicID, fresh bool) (l
 		return nil, false, err
 	}
 	l, err = m.openLocked(p)
-	if err == nil && fresh {
-		m.logger.Info("created partition", slog.String("event", "log.created"), slog.String("topic", p.tp.Topic),
-			slog.Int("partition", int(p.tp.Partition)), slog.String("topic_id", id.String()), slog.String("dir", p.dir.path))
-	}
 	return l, false, err
 }
 
-// makeFolder makes a partition's folder. That no checkpoint speaks of a former one of that name is durable when it returns; its
-// name and its topic id are before the first record is written (invariant 7 of package commitlog). A folder left half made is
-// removed again.
-func (m *Manager) makeFolder(p *partition, id protocol.TopicID) error {
-	wrap := func(err error) error {
+// begin prepares for a new partition: no checkpoint speaks of a former one of that name, and no folder has records of one. Its
+// own folder is made when the first record comes (invariant 7 of package commitlog).
+func (m *Manager) begin(p *partition, id protocol.TopicID) error {
+	err := m.forget(p.dir, p.tp)
+	if err == nil {
+		err = m.takeLeftover(p, id)
+	}
+	if err != nil {
 		m.ioError(p.dir, err)
 		return storageError(fmt.Errorf("create partition %s: %w", p.tp, err))
-	}
-	if err := m.forget(p.dir, p.tp); err != nil {
-		return wrap(err)
-	}
-	records, err := m.holdsRecords(p)
-	if err != nil {
-		return wrap(err)
-	}
-	if records {
-		return errcode.New(errcode.KindKafkaStorageError,
-			"folder %s appeared while the broker runs and holds records: restart to have it looked at, or move it away", p.path())
-	}
-	if err := m.writeFolder(p, id); err != nil {
-		m.o.FS.RemoveAll(p.path()) //nolint:errcheck // err is what matters; an empty folder harms nobody
-		return wrap(err)
 	}
 	p.topicID.Store(&id)
 	return nil
 }
 
-// holdsRecords looks into a folder that should not be there yet.
-func (m *Manager) holdsRecords(p *partition) (bool, error) {
+// takeLeftover makes a folder that should not be there that of a new partition, unless it holds records.
+func (m *Manager) takeLeftover(p *partition, id protocol.TopicID) error {
 	segments, err := m.segmentFiles(p)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return slices.ContainsFunc(segments, func(s fs.FileInfo) bool { return s.Size() > 0 }), nil
+	if err != nil {
+		return err
+	}
+	if holdRecords(segments) {
+		return errcode.New(errcode.KindKafkaStorageError,
+			"folder %s appeared while the broker runs and holds records: restart to have it looked at, or move it away", p.path())
+	}
+	return checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id})
 }
 
-func (m *Manager) writeFolder(p *partition, id protocol.TopicID) error {
+func holdRecords(segments []fs.FileInfo) bool {
+	return slices.ContainsFunc(segments, func(s fs.FileInfo) bool { return s.Size() > 0 })
+}
+
+// makeFolder makes a partition's folder for its first record (commitlog.Options.MakeDir).
+func (m *Manager) makeFolder(p *partition, id protocol.TopicID) error {
 	if err := m.o.FS.MkdirAll(p.path(), 0o755); err != nil {
 		return err
 	}
-	return checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id})
+	if err := checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id}); err != nil {
+		return err
+	}
+	m.logger.Info("created partition", slog.String("event", "log.created"), slog.String("topic", p.tp.Topic),
+		slog.Int("partition", int(p.tp.Partition)), slog.String("topic_id", id.String()), slog.String("dir", p.dir.path))
+	return nil
 }
 
 // confirmID makes sure that a folder belongs to this incarnation of its topic.

@@ -33,6 +33,9 @@ func (m *Manager) Delete(tp protocol.TopicPartition, id protocol.TopicID) error 
 	if err != nil {
 		return fmt.Errorf("delete partition %s: %w", tp, err)
 	}
+	if path == "" {
+		return nil
+	}
 	m.deletions.add(deletion{dir: p.dir, path: path, at: time.Now().Add(m.o.DeleteDelay)})
 	m.logger.Info("deleted partition", slog.String("event", "log.deleted"), slog.String("topic", tp.Topic), slog.Int("partition", int(tp.Partition)),
 		slog.String("folder", path))
@@ -40,7 +43,7 @@ func (m *Manager) Delete(tp protocol.TopicPartition, id protocol.TopicID) error 
 }
 
 // Quarantine sets a partition aside that the metadata does not know: its folder is renamed and kept for a person to look
-// at. It returns the folder's new path, "" when the partition is not here.
+// at. It returns the folder's new path, "" when the partition is not here or has no folder.
 func (m *Manager) Quarantine(tp protocol.TopicPartition, reason string) (string, error) {
 	p, err := m.lookup(tp)
 	if p == nil || err != nil {
@@ -55,13 +58,16 @@ func (m *Manager) Quarantine(tp protocol.TopicPartition, reason string) (string,
 	if err != nil {
 		return "", fmt.Errorf("set partition %s aside: %w", tp, err)
 	}
+	if path == "" {
+		return "", nil
+	}
 	m.logger.Warn("set a partition aside that the metadata does not know; nothing was deleted", slog.String("event", "log.stray"),
 		slog.String("topic", tp.Topic), slog.Int("partition", int(tp.Partition)), slog.String("folder", path), slog.String("reason", reason))
 	return path, nil
 }
 
-// setAside stops a partition's log and renames its folder durably. Under opMu. When the disk is too full to rename it, the
-// partition stays, closed, and is opened again when asked for.
+// setAside stops a partition's log and renames its folder durably; path is "" when there is none. Under opMu. When the disk is
+// too full to rename it, the partition stays, closed, and is opened again when asked for.
 func (m *Manager) setAside(p *partition, suffix string) (path string, err error) {
 	if err := p.dir.dead(); err != nil {
 		return "", err
@@ -71,24 +77,25 @@ func (m *Manager) setAside(p *partition, suffix string) (path string, err error)
 		return "", err
 	}
 	if l := p.log.Load(); l != nil {
-		at := p.marks()
-		p.at.Store(&at)
 		if err := l.Delete(); err != nil { // closes the files: nothing in the folder changes after this
 			m.ioError(p.dir, err)
 			return "", storageError(err)
 		}
+		at := p.marks()
+		p.at.Store(&at)
 		p.log.Store(nil)
 		p.clean = false // it was not flushed
 		p.dir.unrecovered.Add(1)
 	}
-	path = filepath.Join(p.dir.path, name)
-	if err := m.o.FS.Rename(p.path(), path); err != nil {
-		m.ioError(p.dir, err)
-		return "", storageError(err)
-	}
-	if err := p.dir.names.sync(m.o.FS, p.dir.path); err != nil {
-		m.ioError(p.dir, err)
-		return "", storageError(err)
+	if !p.marks().folderless {
+		path = filepath.Join(p.dir.path, name)
+		if err = m.o.FS.Rename(p.path(), path); err == nil {
+			err = p.dir.names.sync(m.o.FS, p.dir.path)
+		}
+		if err != nil {
+			m.ioError(p.dir, err)
+			return "", storageError(err)
+		}
 	}
 	if !p.clean && p.err == nil {
 		p.dir.unrecovered.Add(-1)

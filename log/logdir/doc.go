@@ -11,7 +11,8 @@
 // folders, the cleaner's threads, and RecoveryThreads for each directory that was not stopped cleanly, until all its logs
 // are recovered. Close joins them all.
 //
-// Open lists each directory once and opens no log: Get does, when a partition is first asked for.
+// Open lists each directory once and opens no log: Get does, when a partition is first asked for. Create makes no folder: the
+// log does for its first record (invariant 7 of package commitlog). Checkpoints do not name it before.
 //
 // Invariants
 //
@@ -32,7 +33,7 @@
 // A directory:
 //
 //	.lock  meta.properties  .kafka_cleanshutdown  *-checkpoint
-//	<topic>-<partition>/                            a partition
+//	<topic>-<partition>/                            a partition; there may be none where no record was ever written
 //	<topic>-<partition>.<32 hex digits>-delete/     deleted, being removed; a long topic name is cut
 //	<topic>-<partition>.<32 hex digits>-stray/      set aside
 //	<topic>-<partition>.<32 hex digits>-future/     Kafka's copy in another directory, not finished: left alone

@@ -402,12 +402,12 @@ func TestCheckpoints_FollowTheLogs(t *testing.T) {
 		defer m.Close(true, 1)
 		l, err := m.Create(tp("t", 0), topicID(1))
 		must(t, err)
-		_, err = m.Create(tp("idle", 0), topicID(2))
+		_, err = m.Create(tp("idle", 0), topicID(2)) // there is nothing of it to keep
 		must(t, err)
 		appendTo(t, l, "a", "b", "c")
 		flush(t, l)
 		time.Sleep(1100 * time.Millisecond)
-		want := map[protocol.TopicPartition]int64{tp("t", 0): 3, tp("idle", 0): 0}
+		want := map[protocol.TopicPartition]int64{tp("t", 0): 3}
 		if diff := cmp.Diff(want, offsetsIn(t, crash(fsys), checkpoint.RecoveryPointFile)); diff != "" {
 			t.Errorf("recovery points a second after the sync (-want +got):\n%s", diff)
 		}
@@ -440,10 +440,12 @@ func TestCheckpoints_OfLogsThatWereNotOpenedStay(t *testing.T) {
 	must(t, m.Close(true, 1))
 	before := offsetsIn(t, fsys, checkpoint.RecoveryPointFile)
 	m = open(t, fsys, nil)
-	_, err = m.Create(tp("new", 0), topicID(2)) // so that the files are written
+	fresh, err := m.Create(tp("new", 0), topicID(2))
 	must(t, err)
+	appendTo(t, fresh, "a") // so that the files are written
+	flush(t, fresh)
 	must(t, m.Checkpoint())
-	before[tp("new", 0)] = 0
+	before[tp("new", 0)] = 1
 	if diff := cmp.Diff(before, offsetsIn(t, fsys, checkpoint.RecoveryPointFile)); diff != "" {
 		t.Errorf("recovery points (-want +got):\n%s", diff)
 	}
@@ -567,6 +569,73 @@ func TestCreate_AfterDelete(t *testing.T) {
 	must(t, m.Close(true, 1))
 }
 
+// TestCreate_MakesNoFolder makes a partition that nothing is written to: what the directory holds does not change by that, and all
+// that may be done with a partition may be done with this one.
+func TestCreate_MakesNoFolder(t *testing.T) {
+	fsys := vfs.NewMem()
+	m := open(t, fsys, nil)
+	before := fileNames(t, fsys, "/data")
+	create := func(id byte) {
+		t.Helper()
+		_, err := m.Create(tp("t", 0), topicID(id))
+		must(t, err)
+	}
+	create(1)
+	infos, err := m.Partitions(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].TopicID != topicID(1) || infos[0].Dir != "/data" || infos[0].Err != nil {
+		t.Errorf("partitions: %+v, %v", infos, err)
+	}
+	if size, err := m.Size(tp("t", 0)); size != 0 || err != nil {
+		t.Errorf("size %d, %v", size, err)
+	}
+	create(1)
+	_, err = m.Create(tp("t", 0), topicID(2))
+	wantKind(t, "create another of the name", err, errcode.KindInconsistentTopicID)
+	wantKind(t, "delete another of the name", m.Delete(tp("t", 0), topicID(2)), errcode.KindInconsistentTopicID)
+	must(t, m.Delete(tp("t", 0), topicID(1)))
+	if _, found, err := m.Get(tp("t", 0)); found || err != nil {
+		t.Errorf("get what was deleted: %v, %v", found, err)
+	}
+	create(2)
+	if path, err := m.Quarantine(tp("t", 0), "not in the metadata"); path != "" || err != nil {
+		t.Errorf("set aside as %q, %v", path, err)
+	}
+	create(3)
+	must(t, m.Checkpoint())
+	if after := fileNames(t, fsys, "/data"); !slices.Equal(before, after) {
+		t.Errorf("the directory held %q and holds %q", before, after)
+	}
+	must(t, m.Close(true, 1))
+	m = open(t, fsys, nil)
+	defer m.Close(true, 2)
+	if infos, err := m.Partitions(t.Context()); len(infos) != 0 || err != nil || !m.Dirs()[0].Clean {
+		t.Errorf("after a restart: %+v, %v, clean %v", infos, err, m.Dirs()[0].Clean)
+	}
+}
+
+// TestCreate_TakesALeftoverFolder makes partitions where folders appear that the manager does not know: one without records is
+// taken, one with records is not touched.
+func TestCreate_TakesALeftoverFolder(t *testing.T) {
+	fsys := vfs.NewMem()
+	m := open(t, fsys, nil)
+	must(t, fsys.MkdirAll("/data/empty-0", 0o755))
+	l, err := m.Create(tp("empty", 0), topicID(1))
+	must(t, err)
+	appendTo(t, l, "a")
+	flush(t, l)
+	after := open(t, crash(fsys), nil)
+	defer after.Close(true, 1)
+	infos, err := after.Partitions(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].TopicID != topicID(1) {
+		t.Errorf("after a crash: %+v, %v", infos, err)
+	}
+	must(t, fsys.MkdirAll("/data/full-0", 0o755))
+	must(t, vfs.WriteFileAtomic(fsys, "/data/full-0/00000000000000000000.log", []byte("records")))
+	_, err = m.Create(tp("full", 0), topicID(1))
+	wantKind(t, "create over records", err, errcode.KindKafkaStorageError)
+	must(t, m.Close(true, 1))
+}
+
 func TestQuarantine(t *testing.T) {
 	fsys := vfs.NewMem()
 	m := open(t, fsys, nil)
@@ -630,8 +699,9 @@ func TestCreate_SpreadsOverDirectories(t *testing.T) {
 	fsys := vfs.NewMem()
 	m := open(t, fsys, func(o *logdir.Options) { o.Dirs = []string{"/a", "/b", "/c"} })
 	for i := range int32(9) {
-		_, err := m.Create(tp("t", i), topicID(1))
+		l, err := m.Create(tp("t", i), topicID(1))
 		must(t, err)
+		appendTo(t, l, "a")
 	}
 	must(t, m.Close(true, 1))
 	for _, dir := range []string{"/a", "/b", "/c"} {
@@ -654,8 +724,9 @@ func TestCordon(t *testing.T) {
 	next := int32(0)
 	create := func(n int) {
 		for range n {
-			_, err := m.Create(tp("t", next), topicID(1))
+			l, err := m.Create(tp("t", next), topicID(1))
 			must(t, err)
+			appendTo(t, l, "a")
 			next++
 		}
 	}
@@ -781,20 +852,33 @@ func TestOpen_WithADeadDirectory(t *testing.T) {
 	mem := vfs.NewMem()
 	two := func(o *logdir.Options) { o.Dirs = []string{"/a", "/b"} }
 	m := open(t, mem, two)
+	b := m.Dirs()[1].ID
 	for i := range int32(2) {
-		_, err := m.Create(tp("t", i), topicID(1))
+		l, err := m.Create(tp("t", i), topicID(1))
 		must(t, err)
+		appendTo(t, l, "a")
 	}
 	must(t, m.Close(true, 1))
 	fsys := newFailing(mem)
 	fsys.set(eio("/a"))
-	m = open(t, fsys, two)
+	m = open(t, fsys, func(o *logdir.Options) {
+		two(o)
+		o.DirectoryOf = func(p protocol.TopicPartition) protocol.TopicID {
+			if p.Topic == "empty" {
+				return b
+			}
+			return protocol.TopicID{}
+		}
+	})
 	if d := m.Dirs(); !d[0].Offline || d[1].Offline || m.PreviousBrokerEpoch() != -1 {
 		t.Errorf("directories %+v, epoch %d", d, m.PreviousBrokerEpoch())
 	}
 	get(t, m, tp("t", 1))
 	_, err := m.Create(tp("t", 0), topicID(1))
 	wantKind(t, "create what may be in the dead directory", err, errcode.KindKafkaStorageError)
+	if _, err := m.Create(tp("empty", 0), topicID(2)); err != nil {
+		t.Errorf("create what is known to be in the other one: %v", err)
+	}
 	must(t, m.Close(true, 1))
 	fsys.set(func(op vfs.Op, _ string) error { return syscall.EIO })
 	_, err = logdir.Open(t.Context(), options(fsys, two))
@@ -855,9 +939,10 @@ func TestFullDisk_ToTheLastByte(t *testing.T) {
 		if _, err := l.AppendAsLeader(batchOf(t, "b"), 0, commitlog.FromClient); err == nil {
 			t.Error("appended to a full disk")
 		}
-		if _, err := m.Create(tp("u", 0), topicID(2)); err == nil {
-			t.Error("created a partition on a full disk")
-		}
+		fresh, err := m.Create(tp("u", 0), topicID(2))
+		must(t, err)
+		_, err = fresh.AppendAsLeader(batchOf(t, "b"), 0, commitlog.FromClient)
+		wantKind(t, "make a folder on a full disk", err, errcode.KindKafkaStorageError)
 		time.Sleep(10 * time.Second)
 		if d := m.Dirs()[0]; d.Offline {
 			t.Errorf("a full disk killed the directory: %v", d.Err)
@@ -867,13 +952,14 @@ func TestFullDisk_ToTheLastByte(t *testing.T) {
 		}
 		mem.SetCapacity(0)
 		appendTo(t, l, "c")
-		_, err = m.Create(tp("u", 0), topicID(2))
-		must(t, err)
+		appendTo(t, fresh, "d")
 		must(t, m.Close(true, 1))
 		m = open(t, mem, nil)
 		defer m.Close(true, 1)
-		if got := values(t, get(t, m, tp("t", 0))); !slices.Equal(got, []string{"a", "c"}) {
-			t.Errorf("read %q after a restart", got)
+		for p, want := range map[protocol.TopicPartition][]string{tp("t", 0): {"a", "c"}, tp("u", 0): {"d"}} {
+			if got := values(t, get(t, m, p)); !slices.Equal(got, want) {
+				t.Errorf("%s: read %q after a restart, want %q", p, got, want)
+			}
 		}
 	})
 }
@@ -1199,8 +1285,9 @@ func TestClose_DuringRecovery(t *testing.T) {
 func TestQuarantine_OfADamagedOrDeadPartition(t *testing.T) {
 	fsys := newFailing(vfs.NewMem())
 	m := open(t, fsys, nil)
-	_, err := m.Create(tp("t", 0), topicID(1))
+	l, err := m.Create(tp("t", 0), topicID(1))
 	must(t, err)
+	appendTo(t, l, "a")
 	fsys.set(eio("/data", vfs.OpRename))
 	_, err = m.Quarantine(tp("t", 0), "")
 	wantKind(t, "quarantine on a failing disk", err, errcode.KindKafkaStorageError)

@@ -31,6 +31,9 @@ type Options struct {
 	Logger *slog.Logger
 	// ConfigFor returns the configuration of a topic's logs; nil is commitlog.DefaultConfig for all.
 	ConfigFor func(topic string) commitlog.Config
+	// DirectoryOf returns the directory.id of the directory in which a partition is known to lie: one that has no folder yet is
+	// opened there. Zero, or another node's: not known. nil: never known.
+	DirectoryOf func(tp protocol.TopicPartition) protocol.TopicID
 	// Synced is called without locks after the synced end of a partition's log moved. Nothing is reported of a dead directory.
 	Synced func(tp protocol.TopicPartition, endOffset int64)
 	// Appended is called without locks after records were appended.
@@ -65,6 +68,9 @@ func (o *Options) complete() error {
 	}
 	if o.ConfigFor == nil {
 		o.ConfigFor = func(string) commitlog.Config { return commitlog.DefaultConfig() }
+	}
+	if o.DirectoryOf == nil {
+		o.DirectoryOf = func(protocol.TopicPartition) protocol.TopicID { return protocol.TopicID{} }
 	}
 	if o.Synced == nil {
 		o.Synced = func(protocol.TopicPartition, int64) {}

@@ -35,7 +35,10 @@ type partition struct {
 }
 
 // marks are the offsets that checkpoints keep of a partition.
-type marks struct{ recoveryPoint, logStartOffset, highWatermark, cleaned int64 }
+type marks struct {
+	recoveryPoint, logStartOffset, highWatermark, cleaned int64
+	folderless                                            bool // there is nothing to keep yet
+}
 
 // path is the partition's folder.
 func (p *partition) path() string { return filepath.Join(p.dir.path, p.tp.String()) }
@@ -137,6 +140,7 @@ func (m *Manager) logOptions(p *partition, id protocol.TopicID) commitlog.Option
 		RecoveryPoint: at.recoveryPoint, LogStartOffset: at.logStartOffset, HighWatermark: at.highWatermark, CleanedOffset: at.cleaned,
 		CleanShutdown: p.clean,
 		Syncer:        m.syncer, Files: m.files, TailCache: m.tail,
+		MakeDir:  func() error { return m.makeFolder(p, id) },
 		SyncName: func() error { return d.names.sync(m.o.FS, d.path) },
 		Admit:    func() error { return m.admit(d) },
 		Failed:   func(err error) { m.fail(d, err) },
@@ -159,7 +163,7 @@ func (m *Manager) readTopicID(p *partition) (protocol.TopicID, error) {
 	}
 	meta, err := checkpoint.ReadPartitionMetadata(m.o.FS, p.path())
 	if _, malformed := errors.AsType[*checkpoint.FormatError](err); malformed {
-		if records, rerr := m.holdsRecords(p); rerr == nil && !records {
+		if segments, serr := m.segmentFiles(p); serr == nil && !holdRecords(segments) {
 			err = nil
 		}
 	}

@@ -1,7 +1,7 @@
 // Package segment is one .log file of a partition with its offset, time and transaction index.
 //
-// It owns those four files, named after the first offset the segment may hold. A [Segment] is made by [Create] or [Open]
-// and belongs to one log. Append, BecomeInactive, Truncate, Recover and Close are called under the log's append lock;
+// It owns those four files, named after the first offset the segment may hold. A [Segment] is made by [Create], [Open], or
+// [New], which leaves the files for later, and belongs to one log. Append, BecomeInactive, Truncate, Recover and Close are called under the log's append lock;
 // Find, FindTimestamp, AbortedTxns and the getters from any goroutine meanwhile. [Files] bounds how many .log files are open in a
 // process; index files are open only while they are read or written.
 //

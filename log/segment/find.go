@@ -29,6 +29,9 @@ type Range struct {
 // it, the next one. ok is false when the segment has none such. The range is empty when limits leave nothing.
 func (s *Segment) Find(q Query) (r Range, ok bool, err error) {
 	size, next := s.size.Load(), s.nextOffset.Load() // in this order: invariant 2
+	if size == 0 {
+		return Range{}, false, nil
+	}
 	h, err := s.file.acquire()
 	if err != nil {
 		return Range{}, false, err

@@ -224,12 +224,15 @@ func (s *Segment) WalkTail(offset, bytes int64, fn func(b *Batch)) error {
 }
 
 func (s *Segment) walk(position int64, fn func(b *Batch) (bool, error)) error {
+	size := s.size.Load()
+	if size == 0 {
+		return nil
+	}
 	h, err := s.file.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.file.release()
-	size := s.size.Load()
 	sc := s.scanner(h, position, size)
 	defer s.o.Files.putBuffer(sc.buf)
 	for {

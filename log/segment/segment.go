@@ -33,7 +33,7 @@ type Segment struct {
 	o    Options
 	file *File
 
-	size       atomic.Int64 // invariants 1 and 2
+	size       atomic.Int64 // invariants 1 and 2; while it is 0 there may be no files
 	nextOffset atomic.Int64 // of an inactive segment that was opened: at most this
 	inactive   atomic.Bool
 	suspect    atomic.Bool // an index misled: it has to be built anew
@@ -62,19 +62,28 @@ type timestampOffset struct {
 	offset    int64
 }
 
-// Create makes the files of a new, empty segment. Files of the same names from an earlier life are emptied. The caller
-// syncs the folder before it relies on the segment. When it fails, nothing is left, as far as that can be seen to.
+// Create makes the files of a new, empty segment. The caller syncs the folder before it relies on the segment. When it fails,
+// nothing is left, as far as that can be seen to.
 func Create(o Options) (*Segment, error) {
-	s := newSegment(o)
-	if err := s.create(); err != nil {
+	s := New(o)
+	if err := s.MakeFiles(); err != nil {
 		return nil, errors.Join(err, s.Remove())
 	}
-	s.loaded = true
-	s.nextOffset.Store(o.BaseOffset)
 	return s, nil
 }
 
-func (s *Segment) create() error {
+// New returns a new, empty segment without files. MakeFiles comes before the first Append and before anything that changes
+// or syncs files.
+func New(o Options) *Segment {
+	s := newSegment(o)
+	s.loaded = true
+	s.nextOffset.Store(o.BaseOffset)
+	return s
+}
+
+// MakeFiles makes the files of a new segment. Files of the same names from an earlier life are emptied. When it fails it may be
+// called again.
+func (s *Segment) MakeFiles() error {
 	for _, suffix := range []string{IndexSuffix, TimeIndexSuffix, LogSuffix} {
 		err := s.withFile(suffix, vfs.ReadWrite|vfs.Create|vfs.Trunc, func(vfs.File) error { return nil })
 		if err != nil {

@@ -44,6 +44,9 @@ func (s *Segment) FindMaxTimestamp() (TimestampOffset, bool, error) {
 
 // search walks from the batch with offset on to the first batch that matches and has a record that does.
 func (s *Segment) search(offset, size int64, match func(Batch) bool, record func(*records.Record) bool) (TimestampOffset, bool, error) {
+	if size == 0 {
+		return TimestampOffset{}, false, nil
+	}
 	h, err := s.file.acquire()
 	if err != nil {
 		return TimestampOffset{}, false, err

@@ -5,7 +5,7 @@
 #   go test     the tests of this repository, and that the lower rooms build for wasip1
 #   cli         the scripts of dmq group against Apache Kafka
 #   clients     every Kafka client against dmq as a real process, and Kafka's own tools on its files
-#   clients 3   the same against three nodes and three replicas
+#   clients 3   the same against three nodes and three replicas, and Kafka's own tools for clusters while nodes are stopped
 #   kgo         franz-go's own published tests against dmq; with LONG=1 against three nodes, too
 #   proof       only with LONG=1: Kafka against Kafka shows no difference, in any of diff, three, voters and life
 #   groups      groups of every client live, and live through a kill of the broker; with LONG=1 in every protocol and assignor

@@ -3,7 +3,9 @@ import java.io.PrintStream;
 /**
  * The Java client and Kafka's own command-line tools against one broker, all in one JVM.
  *
- * <p>java -cp … Main client|tools|member BOOTSTRAP [TOOLS_DIR DATA_DIR]
+ * <p>java -cp … Main client|tools|both|member BOOTSTRAP [TOOLS_DIR DATA_DIR]
+ * <p>java -cp … Main cluster BOOTSTRAP TOOLS_DIR CONTROLLERS DATA_DIRS
+ * <p>java -cp … Main dump TOOLS_DIR DATA_DIR
  */
 public final class Main {
     /** Where results go: System.out itself is replaced while a tool runs. */
@@ -27,6 +29,9 @@ public final class Main {
                 code = Math.max(first, new Tools(bootstrap, args[2], args.length > 3 ? args[3] : "").run());
                 break;
             }
+            case "cluster":
+                code = new ClusterTools(bootstrap, args[2], args[3], args[4]).run();
+                break;
             case "member":
                 Member.serve(args[1]);
                 return; // the members end by themselves

@@ -4,6 +4,7 @@
 //	compat with BROKER [-p k=v]... [-nodes N] -- COMMAND...
 //	                        start BROKER (kafka or dmq), run COMMAND with $DMQ_BOOTSTRAP and $DMQ_DATA_DIR set, stop it
 //	compat smoke            every client against one broker
+//	compat tools            Kafka's own tools for clusters against three nodes
 //	compat groups           groups of every client, in processes of their own
 //	compat storm            groups of hundreds of members in a storm
 //	compat member CLIENT ADDR
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "three": runThree, "voters": runVoters, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-replication": benchReplication, "bench-metadata": benchMetadata, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "tools": runTools, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-replication": benchReplication, "bench-metadata": benchMetadata, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

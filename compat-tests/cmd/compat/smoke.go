@@ -119,7 +119,11 @@ func runSmoke(ctx context.Context, args []string) (code int, err error) {
 		return 0, err
 	}
 	var list []suite
-	for _, s := range suites(root, h, self, *addr, dataDir) {
+	all := suites(root, h, self, *addr, dataDir)
+	if *nodes > 1 { // with nodes of its own, since it stops some
+		all = append(all, suite{"kafka tools for clusters", []string{self, "tools", "-broker", *kind}})
+	}
+	for _, s := range all {
 		if match.MatchString(s.name) {
 			list = append(list, s)
 		}

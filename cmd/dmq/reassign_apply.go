@@ -477,9 +477,25 @@ func addConfigs(req *kmsg.IncrementalAlterConfigsRequest, kind kmsg.ConfigResour
 	req.Resources = append(req.Resources, r)
 }
 
+// alterConfigs changes configs. It asks again while nobody can tell whether it was done, since the controller changes: to set or
+// delete the same once more is harmless.
 func (w *mover) alterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) error {
 	ctx, cancel := w.bounded(ctx)
 	defer cancel()
+	for {
+		err := w.tryAlterConfigs(ctx, req)
+		if !errors.Is(err, kerr.RequestTimedOut) && !errors.Is(err, kerr.NotController) {
+			return err
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (w *mover) tryAlterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) error {
 	for _, shard := range w.cl.RequestSharded(ctx, req) {
 		if shard.Err != nil {
 			return shard.Err

@@ -311,6 +311,8 @@ func (l *memLogs) Get(tp protocol.TopicPartition) (*commitlog.Log, bool, error) 
 	return plog, ok, nil
 }
 
+func (l *memLogs) Expect(protocol.TopicPartition, protocol.TopicID) error { return nil }
+
 func (l *memLogs) Create(tp protocol.TopicPartition, id protocol.TopicID) (*commitlog.Log, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,6 +23,7 @@ import (
 type Logs interface {
 	Get(tp protocol.TopicPartition) (l *commitlog.Log, found bool, err error)
 	Create(tp protocol.TopicPartition, id protocol.TopicID) (*commitlog.Log, error)
+	Expect(tp protocol.TopicPartition, id protocol.TopicID) error
 	Delete(tp protocol.TopicPartition, id protocol.TopicID) error
 	Quarantine(tp protocol.TopicPartition, reason string) (string, error)
 	Partitions(ctx context.Context) ([]logdir.Info, error)

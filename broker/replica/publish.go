@@ -98,6 +98,27 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 	return p, true
 }
 
+// expect takes a partition without a folder at the start. There may be many, and they are opened when needed; but where the
+// metadata does not know its directory it is opened, which tells.
+func (m *Manager) expect(p *Partition) {
+	tp := protocol.TopicIDPartition{ID: p.id, Topic: p.tp.Topic, Partition: p.tp.Partition}
+	for _, dir := range m.dirIDs() {
+		if !m.knowsDirectory(tp, dir) {
+			continue
+		}
+		p.mu.Lock() // remove comes before this or after it
+		defer p.mu.Unlock()
+		if p.role.Load().deleted {
+			return
+		}
+		if err := m.logs.Expect(p.tp, p.id); err != nil {
+			m.logger.Error("expect a partition", p.attrs(slog.Any("err", err))...)
+		}
+		return
+	}
+	m.makeFolder(p)
+}
+
 // makeFolder opens a new partition, which may make its folder.
 func (m *Manager) makeFolder(p *Partition) {
 	if p.role.Load().deleted || p.local.Load() != nil {
@@ -151,7 +172,7 @@ func (m *Manager) reconfigure(d *image.Delta) {
 }
 
 // Reconcile compares the folders with the metadata, which must have been published completely: folders that no hosted
-// partition owns are set aside, never deleted, and partitions without a folder are opened. It reads the id of every folder.
+// partition owns are set aside, never deleted, and partitions without a folder are expected in one. It reads the id of every folder.
 func (m *Manager) Reconcile(ctx context.Context) error {
 	infos, err := m.logs.Partitions(ctx)
 	if err != nil {
@@ -175,7 +196,7 @@ func (m *Manager) Reconcile(ctx context.Context) error {
 	}
 	for _, p := range m.hosted() {
 		if !there[p.tp] {
-			m.work.add(func() { m.makeFolder(p) })
+			m.work.add(func() { m.expect(p) })
 		}
 	}
 	return nil

@@ -42,6 +42,20 @@ func (m *Manager) Create(tp protocol.TopicPartition, id protocol.TopicID) (*comm
 	}
 }
 
+// Expect takes a partition that may come to be in a directory, and opens nothing: Get does. One that is here stays as it is.
+func (m *Manager) Expect(tp protocol.TopicPartition, id protocol.TopicID) error {
+	p, fresh, err := m.place(tp)
+	if err != nil || !fresh {
+		return err
+	}
+	defer p.opMu.Unlock()
+	if err := m.begin(p, id); err != nil {
+		m.drop(p)
+		return err
+	}
+	return nil
+}
+
 // place finds a partition, or puts a new one with opMu held into a directory.
 func (m *Manager) place(tp protocol.TopicPartition) (p *partition, fresh bool, err error) {
 	known := m.o.DirectoryOf(tp)
@@ -133,6 +147,7 @@ func (m *Manager) begin(p *partition, id protocol.TopicID) error {
 func (m *Manager) takeLeftover(p *partition, id protocol.TopicID) error {
 	segments, err := m.segmentFiles(p)
 	if errors.Is(err, fs.ErrNotExist) {
+		p.at.Store(&marks{folderless: true})
 		return nil
 	}
 	if err != nil {

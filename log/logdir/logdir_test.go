@@ -613,6 +613,31 @@ func TestCreate_MakesNoFolder(t *testing.T) {
 	}
 }
 
+// TestExpect takes a partition without opening its log, which Get does.
+func TestExpect(t *testing.T) {
+	fsys := vfs.NewMem()
+	m := open(t, fsys, nil)
+	must(t, m.Expect(tp("t", 0), topicID(1)))
+	must(t, m.Expect(tp("t", 0), topicID(1)))
+	infos, err := m.Partitions(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].TopicID != topicID(1) || infos[0].Open || infos[0].Err != nil {
+		t.Errorf("partitions: %+v, %v", infos, err)
+	}
+	if size, err := m.Size(tp("t", 0)); size != 0 || err != nil {
+		t.Errorf("size %d, %v", size, err)
+	}
+	must(t, m.Checkpoint())
+	must(t, m.Delete(tp("t", 0), topicID(1)))
+	must(t, m.Expect(tp("t", 0), topicID(2)))
+	appendTo(t, get(t, m, tp("t", 0)), "a")
+	must(t, m.Close(true, 1))
+	m = open(t, fsys, nil)
+	defer m.Close(true, 2)
+	if got := values(t, get(t, m, tp("t", 0))); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("read %q after a restart", got)
+	}
+}
+
 // TestCreate_TakesALeftoverFolder makes partitions where folders appear that the manager does not know: one without records is
 // taken, one with records is not touched.
 func TestCreate_TakesALeftoverFolder(t *testing.T) {

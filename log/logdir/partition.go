@@ -209,6 +209,9 @@ func (m *Manager) Size(tp protocol.TopicPartition) (int64, error) {
 	if l := p.log.Load(); l != nil {
 		return l.Size(), nil
 	}
+	if p.marks().folderless {
+		return 0, nil
+	}
 	segments, err := m.segmentFiles(p)
 	if err != nil {
 		return 0, storageError(err)

@@ -74,10 +74,14 @@ func (m *Manager) dropLocked(p *Partition, moved bool) {
 func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew bool) {
 	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
 	state := &t.Partitions[index]
-	now := newRole(m.nodeID, state)
 	p = m.partitions[tp]
+	holds := slices.Contains(state.Replicas, m.nodeID)
+	if p == nil && !holds {
+		return nil, false // nearly all of a large cluster
+	}
+	now := newRole(m.nodeID, state)
 	switch {
-	case p != nil && p.id == t.ID && !slices.Contains(state.Replicas, m.nodeID):
+	case p != nil && p.id == t.ID && !holds:
 		m.dropLocked(p, true)
 		return p, false
 	case p != nil && p.id == t.ID:
@@ -88,7 +92,7 @@ func (m *Manager) assignLocked(t *image.Topic, index int32) (p *Partition, isNew
 			return nil, false
 		}
 		return p, false
-	case !slices.Contains(state.Replicas, m.nodeID):
+	case !holds:
 		return nil, false
 	}
 	p = &Partition{tp: tp, id: t.ID, previous: m.deleting[tp]}

@@ -15,7 +15,7 @@ import (
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
-// Large is a cluster with so many partitions that three nodes of a test machine could not hold them: they are those of brokers
+// Large is a cluster with so many partitions that three nodes of a test machine could not hold their records: they are those of brokers
 // that stand in, which are registered and have no process. What controllers keep and decide of them is what they would of others.
 type Large struct {
 	*Bench
@@ -142,7 +142,7 @@ func (l *Large) fill(ctx context.Context, topics int) error {
 		for i := range min(topicsAtOnce, topics-done) {
 			req.Topics = append(req.Topics, onStandIns(fmt.Sprintf("large-%05d", done+i), topicPartitions, l.standIns))
 		}
-		if err := l.createAll(ctx, req); err != nil {
+		if err := until(ctx, "create topics", func(ctx context.Context) error { return l.createAll(ctx, req) }); err != nil {
 			return err
 		}
 	}

@@ -62,8 +62,8 @@ func BenchmarkCreateTopic(b *testing.B) {
 	}
 }
 
-// big is a cluster of brokers with many topics of one partition and three replicas, and nothing under it.
-func big(tb testing.TB, brokers, topics int) *controller.Script {
+// big is a cluster of brokers with many topics of three replicas, and nothing under it.
+func big(tb testing.TB, brokers, topics, partitions int) *controller.Script {
 	tb.Helper()
 	s := controller.NewScript(controller.Options{
 		NodeID: 1, Schema: schema{}, Logger: logger(),
@@ -79,14 +79,17 @@ func big(tb testing.TB, brokers, topics int) *controller.Script {
 	for i := range topics {
 		name := fmt.Sprintf("topic-%d", i)
 		topic := protocol.TopicID{2, byte(i >> 16), byte(i >> 8), byte(i)}
-		p := metadata.PartitionState{}
-		for r := range 3 {
-			id := protocol.NodeID((i + r) % brokers)
-			p.Replicas = append(p.Replicas, id)
-			p.Directories = append(p.Directories, protocol.TopicID{1, byte(id)})
+		records = append(records, &metadata.TopicRecord{Name: name, ID: topic})
+		for j := range partitions {
+			p := metadata.PartitionState{}
+			for r := range 3 {
+				id := protocol.NodeID((i + j + r) % brokers)
+				p.Replicas = append(p.Replicas, id)
+				p.Directories = append(p.Directories, protocol.TopicID{1, byte(id)})
+			}
+			p.ISR, p.Leader = p.Replicas, p.Replicas[0]
+			records = append(records, &metadata.PartitionRecord{TopicID: topic, Partition: int32(j), PartitionState: p})
 		}
-		p.ISR, p.Leader = p.Replicas, p.Replicas[0]
-		records = append(records, &metadata.TopicRecord{Name: name, ID: topic}, &metadata.PartitionRecord{TopicID: topic, PartitionState: p})
 	}
 	check(tb, s.Apply(records))
 	return s
@@ -94,26 +97,33 @@ func big(tb testing.TB, brokers, topics int) *controller.Script {
 
 // BenchmarkFence decides, and then applies, what becomes of 100,000 partitions when one of the brokers goes.
 func BenchmarkFence(b *testing.B) {
-	for _, brokers := range []int{3, 100} {
-		s := big(b, brokers, 100_000)
-		b.Run(fmt.Sprintf("brokers=%d/decide", brokers), func(b *testing.B) {
+	for _, size := range []struct{ brokers, topics int }{{3, 100_000}, {3, 1_000}, {100, 100_000}} {
+		s := big(b, size.brokers, size.topics, 100_000/size.topics)
+		name := fmt.Sprintf("brokers=%d/topics=%d/", size.brokers, size.topics)
+		b.Run(name+"decide", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if n := len(s.DecideLost(1)); n < 100_000*3/brokers {
+				if n := len(s.DecideLost(1)); n < 100_000*3/size.brokers {
 					b.Fatal(n)
 				}
 			}
 		})
-		b.Run(fmt.Sprintf("brokers=%d/apply", brokers), func(b *testing.B) {
+		b.Run(name+"apply", func(b *testing.B) {
 			records := s.DecideLost(1)
 			for b.Loop() {
 				builder := image.NewBuilder(s.Image())
 				check(b, builder.Apply(1<<40, &metadata.Command{Records: records}))
 			}
 		})
-		b.Run(fmt.Sprintf("brokers=%d/view", brokers), func(b *testing.B) {
+		b.Run(name+"view", func(b *testing.B) {
 			for b.Loop() {
 				s.NewView()
+			}
+		})
+		b.Run(name+"expect", func(b *testing.B) {
+			records := s.DecideLost(1)
+			for b.Loop() {
+				s.Expect(records)
 			}
 		})
 	}
@@ -153,7 +163,7 @@ func BenchmarkHeap(b *testing.B) {
 	}
 	for b.Loop() {
 		before := heap()
-		s := big(b, 10, 100_000)
+		s := big(b, 10, 100_000, 1)
 		b.ReportMetric((heap()-before)/1e6, "MB")
 		runtime.KeepAlive(s)
 	}

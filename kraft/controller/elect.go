@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,19 +68,31 @@ type place struct {
 
 func (at place) partition() *image.Partition { return &at.topic.Partitions[at.index] }
 
-// find lists the partitions of which something holds, in the order of their topics' names.
+// find lists the partitions of which something holds, in the order of their topics' names. Topics are sorted rather than partitions,
+// of which there may be many more.
 func (v *view) find(holds func(*image.Partition) bool) []place {
-	var places []place
+	var topics []*image.Topic
+	n := 0
 	for _, t := range v.img.Topics.All() {
+		before := n
+		for i := range t.Partitions {
+			if holds(&t.Partitions[i]) {
+				n++
+			}
+		}
+		if n > before {
+			topics = append(topics, t)
+		}
+	}
+	slices.SortFunc(topics, func(a, b *image.Topic) int { return strings.Compare(a.Name, b.Name) })
+	places := make([]place, 0, n)
+	for _, t := range topics {
 		for i := range t.Partitions {
 			if holds(&t.Partitions[i]) {
 				places = append(places, place{t, i})
 			}
 		}
 	}
-	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(strings.Compare(a.topic.Name, b.topic.Name), cmp.Compare(a.index, b.index))
-	})
 	return places
 }
 

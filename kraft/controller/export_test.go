@@ -124,6 +124,9 @@ func (s *Script) DecideLost(id protocol.NodeID) []metadata.Record {
 	return s.decider.fenceLost(s.view, id, s.view.img.Brokers[id].IncarnationID).records
 }
 
+// Expect brings indexes of the present image forward by records.
+func (s *Script) Expect(records []metadata.Record) { newView(s.view.img).expect(records) }
+
 // NewView computes the indexes that a new controller needs.
 func (s *Script) NewView() { newView(s.view.img) }
 

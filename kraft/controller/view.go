@@ -81,21 +81,24 @@ func (v *view) colliding(name string) (string, bool) {
 
 // expect brings the indexes forward by records that v.img does not have yet.
 func (v *view) expect(records []metadata.Record) {
-	var o overlay
+	o := overlay{changed: make(map[partitionKey]*image.Partition, len(records))}
+	var t *image.Topic // of the record before: what happens to a broker is told topic by topic
 	for _, r := range records {
 		switch r := r.(type) {
 		case *metadata.TopicRecord:
 			v.nameAdded(r.Name)
 		case *metadata.RemoveTopicRecord:
-			t := v.img.TopicByID(r.ID)
-			v.nameRemoved(t.Name)
-			for i := range t.Partitions {
-				v.count(&t.Partitions[i], -1)
+			removed := v.img.TopicByID(r.ID)
+			v.nameRemoved(removed.Name)
+			for i := range removed.Partitions {
+				v.count(&removed.Partitions[i], -1)
 			}
 		case *metadata.PartitionRecord:
 			v.count(&r.PartitionState, 1)
 		case *metadata.PartitionChangeRecord:
-			t := v.img.TopicByID(r.TopicID)
+			if t == nil || t.ID != r.TopicID {
+				t = v.img.TopicByID(r.TopicID)
+			}
 			v.count(o.partition(t, r.Partition), -1)
 			v.count(o.change(t, r.Partition, r), 1)
 		}

@@ -34,6 +34,7 @@ type Builder struct {
 	edits struct{ topics, topicNames tableEdit }
 
 	fresh        map[string]*Topic     // topics that this builder made and may still write to
+	last         *Topic                // of fresh: the one that was written to last, as many records in a row do
 	freshConfigs map[Resource]struct{} // the same for the configs of a resource
 	applied      []appliedCommand      // since prev, to start again from when a command fails half-way
 	version      int64                 // of the command being applied
@@ -175,13 +176,21 @@ func (b *Builder) topic(r *metadata.TopicRecord) string {
 func (b *Builder) setTopic(t *Topic) {
 	set(&b.edits.topics, &b.next.Topics, t.Name, t)
 	mark(&b.fresh, t.Name, t)
+	b.last = t
 	mark(&b.delta.ChangedTopics, t.Name, t)
 }
 
 // writable returns a topic whose partitions may be written to, or nil.
 func (b *Builder) writable(id protocol.TopicID) *Topic {
+	if b.last != nil && b.last.ID == id {
+		return b.last
+	}
 	t := b.next.TopicByID(id)
-	if t == nil || b.fresh[t.Name] == t {
+	if t == nil {
+		return nil
+	}
+	if b.fresh[t.Name] == t {
+		b.last = t
 		return t
 	}
 	c := *t
@@ -198,6 +207,7 @@ func (b *Builder) removeTopic(r *metadata.RemoveTopicRecord) string {
 	remove(&b.edits.topics, &b.next.Topics, t.Name)
 	remove(&b.edits.topicNames, &b.next.TopicNames, t.ID)
 	delete(b.fresh, t.Name)
+	b.last = nil
 	delete(b.delta.ChangedTopics, t.Name)
 	if old := b.prev.TopicByID(t.ID); old != nil { // one created and deleted within the batch was never seen
 		b.delta.DeletedTopics = append(b.delta.DeletedTopics, old)

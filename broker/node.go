@@ -219,7 +219,7 @@ func (n *node) startController(_, run context.Context) error {
 		Features:      features(),
 		Endpoints:     n.sockets.control,
 		IncarnationID: n.identity.Incarnation,
-		Prober:        prober{n.quorum},
+		Prober:        n.prober(),
 	})
 	n.network.AttachSessions(n.acceptSession)
 	n.controllerLink.local = n.control

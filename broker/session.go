@@ -17,6 +17,14 @@ import (
 // prober asks for the controller who is at a broker's address (controller.Prober).
 type prober struct{ quorum *kraft.Quorum }
 
+// prober is nil when nobody is to be asked.
+func (n *node) prober() controller.Prober {
+	if !n.props.BrokerDialback {
+		return nil
+	}
+	return prober{n.quorum}
+}
+
 // Probe implements controller.Prober.
 func (p prober) Probe(ctx context.Context, id protocol.NodeID) (protocol.TopicID, error) {
 	who, err := p.quorum.Probe(ctx, id)

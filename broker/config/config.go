@@ -75,7 +75,10 @@ type Config struct {
 	Cleaner                   cleaner.Config // log.cleaner.*
 	ProducerIDExpirationCheck time.Duration
 
+	BrokerDialback bool // dmq.broker.dialback.enable
+
 	AdminListen     string        // dmq.admin.listen; "" none
+	AdminAdvertised Listener      // where others reach it; port 0 is the one that was bound; Protocol is PLAINTEXT or SSL
 	ShutdownTimeout time.Duration // dmq.shutdown.timeout
 	LogFormat       string        // dmq.log.format: auto, console, json, logfmt
 	LogLevel        string        // dmq.log.level: debug, info, warn, error
@@ -217,6 +220,7 @@ func (b *builder) node(c *Config) {
 	c.BrokerHeartbeatInterval, c.BrokerSessionTimeout = b.ms("broker.heartbeat.interval.ms"), b.ms("broker.session.timeout.ms")
 	c.InitialRegistrationTimeout = b.ms("initial.broker.registration.timeout.ms")
 	c.ControlledShutdown = b.bool("controlled.shutdown.enable")
+	c.BrokerDialback = b.bool("dmq.broker.dialback.enable")
 
 	c.RetentionCheckInterval = b.ms("log.retention.check.interval.ms")
 	c.RecoveryPointInterval = b.ms("log.flush.offset.checkpoint.interval.ms")

@@ -182,6 +182,10 @@ func (b *builder) parseListeners(key string, protocols map[string]string) []List
 			b.fault(key, fmt.Sprintf("%s listeners cannot be served yet", l.Protocol), "use PLAINTEXT on a network you trust")
 			continue
 		}
+		if l.Name == adminListener {
+			b.fault(key, adminListener+" is how nodes tell each other of their admin ports", "give the listener another name; the admin port is dmq.admin.listen")
+			continue
+		}
 		if slices.ContainsFunc(out, func(o Listener) bool { return o.Name == l.Name }) {
 			b.fault(key, fmt.Sprintf("names the listener %s twice", l.Name), "give each listener a name of its own")
 			continue
@@ -305,17 +309,6 @@ func (b *builder) interBroker(c *Config) {
 	}
 	if len(c.AdvertisedListeners) > 0 { // nobody asked for one
 		c.InterBrokerListener = c.AdvertisedListeners[0].Name
-	}
-}
-
-// admin checks dmq.admin.listen.
-func (b *builder) admin(c *Config) {
-	c.AdminListen = b.text("dmq.admin.listen")
-	if c.AdminListen == "" {
-		return
-	}
-	if _, _, err := splitHostPort(c.AdminListen); err != nil {
-		b.fault("dmq.admin.listen", err.Error(), "write for example 127.0.0.1:9091, or nothing to switch it off")
 	}
 }
 

@@ -94,7 +94,9 @@ func clientMetricsRows() []row {
 // dmqRows is our own keys.
 func dmqRows() []row {
 	return []row{
-		{"dmq.admin.listen", tString, "127.0.0.1:9091", High, ReadOnly, anything(), on, "Where the admin port listens: /livez, /readyz and /metrics over HTTP, without login. Empty switches it off, port 0 is any free port."},
+		{"dmq.admin.listen", tString, "127.0.0.1:9091", High, ReadOnly, anything(), on, "Where the admin port listens: REST below /api/v1, /livez, /readyz and /metrics over HTTP, without login. Empty switches it off, port 0 is any free port."},
+		{"dmq.admin.advertised", tString, null, High, ReadOnly, anything(), on, "Where others reach the admin port, host:port or its URL; unset, where it listens, a wildcard replaced by the host of advertised.listeners. Port 0 is the one it listens on."},
+		{"dmq.broker.dialback.enable", tBool, "true", Low, ReadOnly, anything(), on, "Whether the controller asks, when a broker's session breaks off, if its process lives, and fences it at once if it does not. Without it a dead broker is fenced after broker.session.timeout.ms."},
 		{"dmq.cluster.id", tString, null, Medium, ReadOnly, anything(), on, "The id a cluster gets at its very first start; unset, a random one."},
 		{"dmq.log.format", tString, "auto", Medium, ReadOnly, oneOf("auto", "console", "json", "logfmt"), on, "How the node logs; auto is console on a terminal and json otherwise."},
 		{"dmq.log.level", tString, "info", Medium, ReadOnly, oneOf("debug", "info", "warn", "error"), on, "The least important messages that are still logged."},

@@ -261,8 +261,8 @@ func (n *node) clusterStats() metrics.ClusterStats {
 			s.FencedBrokers++
 		} else {
 			s.ActiveBrokers++
-			if len(b.Endpoints) > 0 {
-				e := b.Endpoints[0]
+			if listeners := image.Listeners(b.Endpoints); len(listeners) > 0 {
+				e := listeners[0]
 				s.Brokers[int(b.ID)] = net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 			}
 		}

@@ -137,7 +137,8 @@ type Status struct {
 	NodeID       protocol.NodeID
 	Leader       protocol.NodeID // -1: unknown
 	Term         int64
-	LastIndex    int64 // of the log
+	State        string // of raft: Leader, Follower, Candidate or Shutdown
+	LastIndex    int64  // of the log
 	CommitIndex  int64
 	AppliedIndex int64
 	Voters       []protocol.NodeID
@@ -158,7 +159,7 @@ type Member struct {
 func (q *Quorum) Status() Status {
 	leader, term, _ := q.Leader()
 	s := Status{
-		NodeID: q.o.NodeID, Leader: leader, Term: term,
+		NodeID: q.o.NodeID, Leader: leader, Term: term, State: q.raft.State().String(),
 		LastIndex:    int64(q.raft.LastIndex()),
 		CommitIndex:  int64(q.raft.CommitIndex()),
 		AppliedIndex: int64(q.raft.AppliedIndex()),

@@ -105,11 +105,12 @@ func brokerNodes(img *image.Image, listenerName string, fenced bool) []kmsg.Desc
 func controllerNodes(img *image.Image) []kmsg.DescribeClusterResponseBroker {
 	out := make([]kmsg.DescribeClusterResponseBroker, 0, len(img.Controllers))
 	for id, c := range img.Controllers {
-		if len(c.Endpoints) == 0 {
+		listeners := image.Listeners(c.Endpoints)
+		if len(listeners) == 0 {
 			continue
 		}
 		n := kmsg.NewDescribeClusterResponseBroker()
-		n.NodeID, n.Host, n.Port = int32(id), c.Endpoints[0].Host, int32(c.Endpoints[0].Port)
+		n.NodeID, n.Host, n.Port = int32(id), listeners[0].Host, int32(listeners[0].Port)
 		out = append(out, n)
 	}
 	slices.SortFunc(out, func(a, b kmsg.DescribeClusterResponseBroker) int { return int(a.NodeID - b.NodeID) })

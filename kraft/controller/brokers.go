@@ -30,7 +30,7 @@ func (d *decider) registerBroker(v *view, req *kmsg.BrokerRegistrationRequest, n
 	existing := v.img.Brokers[id]
 	if existing != nil && existing.IncarnationID == r.IncarnationID {
 		r.Epoch, r.Fenced, r.InControlledShutdown = existing.Epoch, existing.Fenced, existing.InControlledShutdown
-		r.CordonedDirs = existing.CordonedDirs
+		r.CordonedDirs, r.RegisteredAt = existing.CordonedDirs, existing.RegisteredAt
 	} else {
 		clean := existing != nil && int64(existing.Epoch) == req.PreviousBrokerEpoch
 		records = d.restarted(v, r, clean)
@@ -70,6 +70,7 @@ func (d *decider) registration(v *view, req *kmsg.BrokerRegistrationRequest, now
 	}
 	r := &metadata.RegisterBrokerRecord{
 		ID: id, IncarnationID: incarnation, Rack: req.Rack, Fenced: true, LogDirs: dirs, Features: features,
+		RegisteredAt: now.UnixMilli(),
 	}
 	for _, l := range req.Listeners {
 		r.Endpoints = append(r.Endpoints, image.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})

@@ -163,6 +163,14 @@ func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Respons
 	return c.submit(ctx, &request{name: kmsg.NameForKey(req.Key()), decide: decide, done: make(chan answer, 1)})
 }
 
+// LastContact is when a broker was last heard of; zero: not known, or this node does not decide.
+func (c *Controller) LastContact(id protocol.NodeID) time.Time {
+	if !c.active.Load() {
+		return time.Time{}
+	}
+	return c.sessions.lastContact(id)
+}
+
 // quietHeartbeat answers a heartbeat that changes nothing: nearly all of them. It does not wait for the loop, and does not ask
 // the quorum whether this node still leads: a deposed controller finds out within raft's lease, and what it says
 // here moves nobody.

@@ -165,6 +165,9 @@ func (d *decider) unsupported(v *view, feature string, level int16) string {
 		return reason
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.img.Brokers)) {
+		if v.img.Brokers[id].ByREST() {
+			continue // it runs no code of ours
+		}
 		if reason := check(fmt.Sprintf("Broker %d", id), v.img.Brokers[id].Features[feature]); reason != "" {
 			return reason
 		}

@@ -152,7 +152,7 @@ func (c *Controller) doubt(id protocol.NodeID, incarnation protocol.TopicID) {
 // doubtAll asks after every unfenced broker that holds no session connection: a new controller has none yet.
 func (c *Controller) doubtAll(img *image.Image) {
 	for id, b := range img.Brokers {
-		if !b.Fenced && b.IncarnationID != c.o.IncarnationID && !c.sessions.isConnected(id, b.IncarnationID) {
+		if !b.Fenced && !b.ByREST() && b.IncarnationID != c.o.IncarnationID && !c.sessions.isConnected(id, b.IncarnationID) {
 			c.doubt(id, b.IncarnationID)
 		}
 	}

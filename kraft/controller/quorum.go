@@ -129,7 +129,7 @@ func (c *Controller) quorumNodes(s kraft.Status) []kmsg.DescribeQuorumResponseNo
 
 func (c *Controller) endpoints(img *image.Image, m *kraft.Member) []image.Endpoint {
 	if registered := img.Controllers[m.ID]; registered != nil {
-		return registered.Endpoints
+		return image.Listeners(registered.Endpoints)
 	}
 	host, text, err := net.SplitHostPort(m.Address)
 	port, portErr := strconv.ParseUint(text, 10, 16)

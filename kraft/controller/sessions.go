@@ -160,13 +160,24 @@ func (s *sessions) beginShutdown(id protocol.NodeID, offset int64) {
 	}
 }
 
-// lowestActive is the lowest metadata position that an active broker has reported.
+// lastContact is when the broker was heard of; zero: not since this controller became active, or not since it registered.
+func (s *sessions) lastContact(id protocol.NodeID) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry := s.byID[id]; entry != nil {
+		return entry.contact
+	}
+	return time.Time{}
+}
+
+// lowestActive is the lowest metadata position that an active broker has reported. One registered over REST follows no
+// metadata: nobody waits for it.
 func (s *sessions) lowestActive(img *image.Image) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lowest := int64(math.MaxInt64)
 	for id, b := range img.Brokers {
-		if entry := s.byID[id]; b.Active() && entry != nil && entry.shutdownOffset < 0 {
+		if entry := s.byID[id]; b.Active() && !b.ByREST() && entry != nil && entry.shutdownOffset < 0 {
 			lowest = min(lowest, entry.metadataOffset)
 		}
 	}

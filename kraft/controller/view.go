@@ -105,11 +105,13 @@ func (v *view) expect(records []metadata.Record) {
 	}
 }
 
-// placeable lists the brokers that may take new replicas, with the leaders they have.
+// placeable lists the brokers that may take new replicas, with the leaders they have. Those registered over REST keep no records:
+// they count only while there are no others.
 func (v *view) placeable() []placement.Broker {
 	var brokers []placement.Broker
+	native := v.img.HasNativeBrokers()
 	for id, b := range v.img.Brokers {
-		if b.InControlledShutdown && !b.Fenced || b.Cordoned() {
+		if b.InControlledShutdown && !b.Fenced || b.Cordoned() || native && b.ByREST() {
 			continue
 		}
 		p := placement.Broker{ID: id, Fenced: b.Fenced, Leaders: v.leaders[id]}

@@ -327,6 +327,7 @@ func (b *Builder) registerBroker(r *metadata.RegisterBrokerRecord) string {
 		LogDirs:              r.LogDirs,
 		CordonedDirs:         r.CordonedDirs,
 		Features:             r.Features,
+		RegisteredAt:         r.RegisteredAt,
 	})
 	return ""
 }

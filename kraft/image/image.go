@@ -94,6 +94,7 @@ type Broker struct {
 	LogDirs              []protocol.TopicID
 	CordonedDirs         []protocol.TopicID // those of LogDirs that get no new replicas
 	Features             map[string]FeatureRange
+	RegisteredAt         int64 // milliseconds since the Unix epoch; 0 when unknown
 }
 
 // Cordoned reports whether the broker gets no new replicas: none of its directories does.

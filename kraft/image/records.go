@@ -47,6 +47,7 @@ func (i *Image) brokerRecords(yield func(metadata.Record) bool) bool {
 		ok := yield(&metadata.RegisterBrokerRecord{
 			ID: b.ID, Epoch: b.Epoch, IncarnationID: b.IncarnationID, Endpoints: b.Endpoints, Rack: b.Rack,
 			Fenced: b.Fenced, InControlledShutdown: b.InControlledShutdown, LogDirs: b.LogDirs, CordonedDirs: b.CordonedDirs, Features: b.Features,
+			RegisteredAt: b.RegisteredAt,
 		})
 		if !ok {
 			return false

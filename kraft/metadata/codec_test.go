@@ -193,18 +193,20 @@ func FuzzMetadataCommand(f *testing.F) {
 // Records of older versions are read as they were meant.
 func TestRecord_OlderVersions(t *testing.T) {
 	tests := []struct {
-		record metadata.Record
-		behind int // bytes that the version before did not have
+		record  metadata.Record
+		version byte
+		behind  int // bytes that this version did not have
 	}{
-		{&metadata.PartitionRecord{TopicID: protocol.TopicID{1}, Partition: 1, PartitionState: metadata.PartitionState{Leader: 1, LeaderRecoveryState: 1}}, 1},
-		{&metadata.RegisterBrokerRecord{ID: 1, Epoch: 5, LogDirs: []protocol.TopicID{{1}}}, 1},
-		{&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 5, Fenced: new(true)}, 1},
-		{&metadata.RegisterControllerRecord{ID: 1, IncarnationID: protocol.TopicID{2}}, len(protocol.TopicID{})},
+		{&metadata.PartitionRecord{TopicID: protocol.TopicID{1}, Partition: 1, PartitionState: metadata.PartitionState{Leader: 1, LeaderRecoveryState: 1}}, 0, 1},
+		{&metadata.RegisterBrokerRecord{ID: 1, Epoch: 5, LogDirs: []protocol.TopicID{{1}}}, 0, 2},
+		{&metadata.RegisterBrokerRecord{ID: 1, Epoch: 5, LogDirs: []protocol.TopicID{{1}}, CordonedDirs: []protocol.TopicID{{1}}}, 1, 1},
+		{&metadata.BrokerRegistrationChangeRecord{ID: 1, Epoch: 5, Fenced: new(true)}, 0, 1},
+		{&metadata.RegisterControllerRecord{ID: 1, IncarnationID: protocol.TopicID{2}}, 0, len(protocol.TopicID{})},
 	}
 	for _, tt := range tests {
 		b := metadata.AppendRecord(nil, tt.record)
 		b = b[:len(b)-tt.behind]
-		b[1], b[2] = 0, b[2]-byte(tt.behind)
+		b[1], b[2] = tt.version, b[2]-byte(tt.behind)
 		got, rest, err := metadata.ReadRecord(b)
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("%s: %v, %d bytes left", tt.record.Type(), err, len(rest))

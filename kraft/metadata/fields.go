@@ -8,7 +8,7 @@ import (
 
 // The fields of each record, in their order on disk. Versions are 0 but for RegisterBroker and BrokerRegistrationChange, which
 // have cordoned directories since 1, RegisterController, which has the directory since 1, and Partition, which has the epoch of the
-// last unclean election since 1.
+// last unclean election since 1. RegisterBroker has the time since 2.
 
 func (r *ClusterRecord) encode(e *encoder)           { e.string(r.ClusterID) }
 func (r *ClusterRecord) decode(d *decoder, _ uint64) { r.ClusterID = d.string() }
@@ -184,6 +184,7 @@ func (r *RegisterBrokerRecord) encode(e *encoder) {
 	e.ids(r.LogDirs)
 	e.features(r.Features)
 	e.ids(r.CordonedDirs)
+	e.varint(r.RegisteredAt)
 }
 
 func (r *RegisterBrokerRecord) decode(d *decoder, version uint64) {
@@ -198,6 +199,9 @@ func (r *RegisterBrokerRecord) decode(d *decoder, version uint64) {
 	r.Features = d.features()
 	if version >= 1 {
 		r.CordonedDirs = d.ids()
+	}
+	if version >= 2 {
+		r.RegisteredAt = d.varint()
 	}
 }
 

@@ -59,7 +59,7 @@ func kindOf(t Type) (kind, bool) {
 	case TypeConfig:
 		return kind{"Config", 0, func() Record { return new(ConfigRecord) }}, true
 	case TypeRegisterBroker:
-		return kind{"RegisterBroker", 1, func() Record { return new(RegisterBrokerRecord) }}, true
+		return kind{"RegisterBroker", 2, func() Record { return new(RegisterBrokerRecord) }}, true
 	case TypeUnregisterBroker:
 		return kind{"UnregisterBroker", 0, func() Record { return new(UnregisterBrokerRecord) }}, true
 	case TypeBrokerRegistrationChange:
@@ -200,6 +200,7 @@ type RegisterBrokerRecord struct {
 	LogDirs              []protocol.TopicID
 	CordonedDirs         []protocol.TopicID // of LogDirs, those that get no new replicas
 	Features             map[string]FeatureRange
+	RegisteredAt         int64 // milliseconds since the Unix epoch; 0: unknown
 }
 
 // UnregisterBrokerRecord forgets a broker.

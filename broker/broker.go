@@ -39,6 +39,9 @@ type Config struct {
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Rand   io.Reader
 
+	// Admin is where others reach the admin port of this node, which somebody else serves; nil: there is none.
+	Admin *image.Endpoint
+
 	// RaftStore keeps the metadata log. Nil: pebble in the metadata log directory.
 	RaftStore kraft.Store
 }
@@ -162,12 +165,7 @@ func (b *Broker) InProcessConn() (net.Conn, error) {
 	if n == nil {
 		return nil, ErrClosed
 	}
-	if len(n.clients) == 0 {
-		return nil, errors.New("this node is no broker")
-	}
-	client, server := net.Pipe()
-	n.clients[0].ServeConn(server)
-	return client, nil
+	return n.inProcessConn()
 }
 
 // Image returns the cluster's metadata as this node knows it, or nil unless the broker runs.

@@ -50,6 +50,7 @@ type lifecycle struct {
 
 	epoch     atomic.Int64 // of the present registration; -1 before the first
 	connected atomic.Bool  // the last beat was answered
+	lastBeat  atomic.Int64 // when one was, in milliseconds since the Unix epoch
 }
 
 // brokerEpoch is the epoch of the present registration; -1 before the first.
@@ -156,6 +157,7 @@ func (l *lifecycle) beat(ctx context.Context) (fenced bool, err error) {
 	if err != nil {
 		return true, err
 	}
+	l.lastBeat.Store(time.Now().UnixMilli())
 	return r.IsFenced, nil
 }
 

@@ -54,6 +54,7 @@ type node struct {
 	quorum           *kraft.Quorum
 	control          *controller.Controller
 	controllerLink   *controllerLink // the way to the active controller
+	asks             *askLinks
 	logs             *logdir.Manager
 	replicas         atomic.Pointer[replica.Manager]
 	groups           *group.Coordinator
@@ -159,6 +160,7 @@ func (n *node) bind(ctx, _ context.Context) error {
 		n.sockets.clients = append(n.sockets.clients, socket)
 		n.sockets.endpoints = append(n.sockets.endpoints, advertised(n.props.AdvertisedListeners[i], socket.Addr()))
 	}
+	n.sockets.endpoints = n.withAdmin(n.sockets.endpoints)
 	if !n.props.IsController {
 		return nil
 	}
@@ -167,8 +169,18 @@ func (n *node) bind(ctx, _ context.Context) error {
 		return err
 	}
 	n.sockets.controller = socket
-	n.sockets.control = []image.Endpoint{advertised(n.props.AdvertisedController, socket.Addr())}
+	n.sockets.control = n.withAdmin([]image.Endpoint{advertised(n.props.AdvertisedController, socket.Addr())})
 	return nil
+}
+
+// withAdmin adds the admin port to what a node registers, behind its listeners.
+func (n *node) withAdmin(endpoints []image.Endpoint) []image.Endpoint {
+	if n.cfg.Admin == nil {
+		return endpoints
+	}
+	e := *n.cfg.Admin
+	e.Name = image.AdminListener
+	return append(endpoints, e)
 }
 
 func (n *node) listen(ctx context.Context, l config.Listener) (net.Listener, error) {

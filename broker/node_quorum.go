@@ -62,6 +62,8 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 	}
 	n.controllerLink = n.newControllerLink(controllerConnections)
 	n.onClose(n.controllerLink.Close)
+	n.asks = n.newAskLinks()
+	n.onClose(n.asks.Close)
 	n.handOn = func(ctx context.Context) error { return n.quorum.Transfer(ctx, -1) }
 	n.onClose(func() error {
 		if n.dead.Load() { // the store's goroutine stands still in fatal, so nothing below can be joined

@@ -27,6 +27,7 @@ type Options struct {
 	Checks  []Check
 	Metrics http.Handler // nil: /metrics answers 404
 	Groups  Groups       // nil: /v1/groups answers 404
+	API     http.Handler // below /api/v1; nil: it answers 404
 	Listen  func(ctx context.Context, network, address string) (net.Listener, error)
 	Logger  *slog.Logger
 }
@@ -103,6 +104,9 @@ func (s *Server) routes() http.Handler {
 	if s.o.Groups != nil {
 		s.groupRoutes(mux)
 	}
+	if s.o.API != nil {
+		mux.Handle("/api/v1/", s.o.API)
+	}
 	mux.HandleFunc("/", notFound)
 	return mux
 }
@@ -172,7 +176,7 @@ type problem struct {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, problem{Status: http.StatusNotFound, Detail: "there is nothing at " + short(r.URL.Path) + "; see /livez, /readyz, /metrics and /v1/groups"})
+	writeProblem(w, problem{Status: http.StatusNotFound, Detail: "there is nothing at " + short(r.URL.Path) + "; see /livez, /readyz, /metrics, /v1/groups and /api/v1/openapi.json"})
 }
 
 func writeProblem(w http.ResponseWriter, p problem) {

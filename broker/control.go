@@ -38,13 +38,16 @@ func (c Control) NodeID() protocol.NodeID {
 	return c.b.props.NodeID
 }
 
-// VerifyLeader confirms with the quorum that this node is the active controller.
+// VerifyLeader confirms with the quorum that this node is the active controller. Its image is then as new as any decision that was
+// committed before.
 func (c Control) VerifyLeader(ctx context.Context) error {
 	n, err := c.node()
 	switch {
 	case err != nil:
 		return err
 	case n.control == nil:
+		return &kraft.NotLeaderError{Leader: -1}
+	case !n.control.Active(): // it has not caught up yet with what the controllers before it decided
 		return &kraft.NotLeaderError{Leader: -1}
 	default:
 		return n.quorum.VerifyLeader(ctx)

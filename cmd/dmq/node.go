@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"github.com/distributedmq/dmq/broker"
 	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/broker/metrics"
+	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/log/vfs"
 )
 
@@ -55,11 +57,15 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels, Version: versionInfo().Version})
+	socket, err := listenAdmin(ctx, c)
 	if err != nil {
 		return startFailure(c, err)
 	}
-	adminServer, err := startAdmin(ctx, c, b, logger, a.files)
+	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels, Version: versionInfo().Version, Admin: adminEndpoint(c, socket)})
+	if err != nil {
+		return startFailure(c, err)
+	}
+	adminServer, err := startAdmin(ctx, c, b, socket, logger, a.files)
 	if err != nil {
 		return startFailure(c, err)
 	}
@@ -167,22 +173,51 @@ func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 	}
 }
 
-// startAdmin opens the admin port, before the node itself: /livez answers while the node recovers.
-func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, logger *slog.Logger, read func(string) ([]byte, error)) (*admin.Server, error) {
+// listenAdmin binds the admin port; nil: there is none. Its address is registered with the node's, so it is bound first.
+func listenAdmin(ctx context.Context, c *config.Config) (net.Listener, error) {
 	if c.AdminListen == "" {
+		return nil, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.AdminListen)
+	if err != nil {
+		return nil, fmt.Errorf("bind the admin port %s: %w (choose another with --set dmq.admin.listen=HOST:PORT, or none with an empty value)", c.AdminListen, err)
+	}
+	return l, nil
+}
+
+// adminEndpoint is where others reach the admin port.
+func adminEndpoint(c *config.Config, socket net.Listener) *image.Endpoint {
+	if socket == nil {
+		return nil
+	}
+	e := image.Endpoint{Host: c.AdminAdvertised.Host, Port: uint16(c.AdminAdvertised.Port)}
+	if tcp, ok := socket.Addr().(*net.TCPAddr); ok && e.Port == 0 {
+		e.Port = uint16(tcp.Port)
+	}
+	if c.AdminAdvertised.Protocol == "SSL" {
+		e.SecurityProtocol = image.ProtocolSSL
+	}
+	return &e
+}
+
+// startAdmin serves the admin port, before the node itself starts: /livez answers while the node recovers.
+func startAdmin(ctx context.Context, c *config.Config, b *broker.Broker, socket net.Listener, logger *slog.Logger, read func(string) ([]byte, error)) (*admin.Server, error) {
+	if socket == nil {
 		return nil, nil
 	}
 	var checks []admin.Check
 	for _, check := range b.Checks() {
 		checks = append(checks, admin.Check{Name: check.Name, Check: check.Check})
 	}
+	logger = logger.With(slog.String("component", "admin"))
 	s := admin.New(admin.Options{
 		Address: c.AdminListen,
 		Checks:  checks,
 		Metrics: metricsHandler(b, read),
 		Groups:  nodeGroups{b.Groups()},
-		Listen:  new(net.ListenConfig).Listen,
-		Logger:  logger.With(slog.String("component", "admin")),
+		API:     newAPI(c, b, logger),
+		Listen:  func(context.Context, string, string) (net.Listener, error) { return socket, nil },
+		Logger:  logger,
 	})
 	return s, s.Start(ctx)
 }

@@ -163,6 +163,9 @@ func (c *Controller) Handle(ctx context.Context, req kmsg.Request) (kmsg.Respons
 	return c.submit(ctx, &request{name: kmsg.NameForKey(req.Key()), decide: decide, done: make(chan answer, 1)})
 }
 
+// Active reports whether this node believes that it decides: it leads the quorum, and has applied what was committed before.
+func (c *Controller) Active() bool { return c.active.Load() }
+
 // LastContact is when a broker was last heard of; zero: not known, or this node does not decide.
 func (c *Controller) LastContact(id protocol.NodeID) time.Time {
 	if !c.active.Load() {

@@ -1,0 +1,324 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/kraft/image"
+	"github.com/distributedmq/dmq/protocol"
+	"github.com/distributedmq/dmq/protocol/errcode"
+)
+
+// Registration registers a broker that is kept in the metadata over REST.
+type Registration struct {
+	ID       *int32 `json:"id" doc:"or brokerId"`
+	BrokerID *int32 `json:"brokerId"`
+	Host     string `json:"host" required:"true"`
+	Port     int64  `json:"port" required:"true" doc:"1 to 65535"`
+	Rack     string `json:"rack,omitempty"`
+	AdminURL string `json:"adminUrl,omitempty" doc:"where CONTROLLER_CHANGED is pushed to; http://host:port when left out"`
+}
+
+// BrokerInfo is a registered broker.
+type BrokerInfo struct {
+	ID            int32  `json:"id"`
+	BrokerID      int32  `json:"brokerId" doc:"the same"`
+	Host          string `json:"host" doc:"of its first listener"`
+	Port          int32  `json:"port"`
+	Address       string `json:"address" doc:"host:port"`
+	Status        string `json:"status" enum:"ONLINE,OFFLINE"`
+	Rack          string `json:"rack"`
+	AdminURL      string `json:"adminUrl" doc:"empty when it has none"`
+	Native        bool   `json:"native" doc:"whether it is a dmq broker, which keeps its own session, or was registered over REST"`
+	BrokerEpoch   int64  `json:"brokerEpoch"`
+	RegisteredAt  int64  `json:"registeredAt" doc:"-1: not known"`
+	LastHeartbeat int64  `json:"lastHeartbeat" doc:"-1: not known here; the active controller knows"`
+}
+
+func (a *API) brokerRoutes() []route {
+	return []route{
+		{
+			method: http.MethodPost, path: "/metadata/brokers", id: "registerBroker", leader: true, timeout: writeTimeout,
+			summary: "Registers a broker, which is ONLINE from then on for as long as it beats. The same id and address again change nothing",
+			body:    Registration{}, answer: BrokerInfo{}, failures: []int{http.StatusConflict}, serve: typed(a.registerBroker),
+		},
+		{
+			method: http.MethodGet, path: "/metadata/brokers", id: "listBrokers", summary: "The registered brokers",
+			answer: []BrokerInfo{}, serve: get(func(context.Context, *http.Request) (any, error) {
+				img, err := a.image()
+				if err != nil {
+					return nil, err
+				}
+				return a.brokers(img), nil
+			}),
+		},
+		{
+			method: http.MethodGet, path: "/metadata/brokers/{brokerId}", id: "getBroker", summary: "One broker",
+			answer: BrokerInfo{}, failures: []int{http.StatusNotFound}, serve: get(func(_ context.Context, r *http.Request) (any, error) {
+				b, err := a.findBroker(r)
+				if err != nil {
+					return nil, err
+				}
+				return a.broker(b), nil
+			}),
+		},
+		{
+			method: http.MethodDelete, path: "/metadata/brokers/{brokerId}", id: "unregisterBroker", leader: true, timeout: writeTimeout,
+			summary: "Forgets a broker", status: http.StatusNoContent, failures: []int{http.StatusNotFound}, serve: get(a.unregisterBroker),
+		},
+	}
+}
+
+func (a *API) findBroker(r *http.Request) (*image.Broker, error) {
+	id, err := brokerID(r, "brokerId")
+	if err != nil {
+		return nil, err
+	}
+	img, err := a.image()
+	if err != nil {
+		return nil, err
+	}
+	if b := img.Brokers[id]; b != nil {
+		return b, nil
+	}
+	return nil, notRegistered(id)
+}
+
+func (a *API) brokers(img *image.Image) []BrokerInfo {
+	out := make([]BrokerInfo, 0, len(img.Brokers))
+	for _, id := range slices.Sorted(maps.Keys(img.Brokers)) {
+		out = append(out, a.broker(img.Brokers[id]))
+	}
+	return out
+}
+
+func (a *API) broker(b *image.Broker) BrokerInfo {
+	host, port := clientAddress(b)
+	out := BrokerInfo{
+		ID: int32(b.ID), BrokerID: int32(b.ID), Host: host, Port: port, Address: net.JoinHostPort(host, strconv.Itoa(int(port))),
+		Status: status(b), AdminURL: image.AdminURL(b.Endpoints), Native: !b.ByREST(), BrokerEpoch: int64(b.Epoch),
+		RegisteredAt: cmp.Or(b.RegisteredAt, -1), LastHeartbeat: millis(a.o.Cluster.LastContact(b.ID)),
+	}
+	if b.Rack != nil {
+		out.Rack = *b.Rack
+	}
+	return out
+}
+
+// clientAddress is where clients reach a broker: at its first listener.
+func clientAddress(b *image.Broker) (host string, port int32) {
+	if listeners := image.Listeners(b.Endpoints); len(listeners) > 0 {
+		return listeners[0].Host, int32(listeners[0].Port)
+	}
+	return "", 0
+}
+
+func (a *API) registerBroker(ctx context.Context, _ *http.Request, q *Registration) (any, error) {
+	img, err := a.image()
+	if err != nil {
+		return nil, err
+	}
+	req, err := registration(img, q)
+	if err != nil {
+		return nil, err
+	}
+	id := protocol.NodeID(req.BrokerID)
+	if known := img.Brokers[id]; known != nil {
+		host, port := clientAddress(known)
+		same := host == req.Listeners[0].Host && port == int32(req.Listeners[0].Port)
+		switch {
+		case same && (!known.ByREST() || !known.Fenced):
+			return a.broker(known), nil
+		case !known.ByREST():
+			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is a dmq broker at %s: its registration is its own", id, net.JoinHostPort(host, strconv.Itoa(int(port))))
+		case !same && !known.Fenced:
+			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is registered at %s and ONLINE", id, net.JoinHostPort(host, strconv.Itoa(int(port))))
+		}
+	}
+	resp, err := a.o.Cluster.Decide(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := kafkaError(resp.(*kmsg.BrokerRegistrationResponse).ErrorCode, nil); err != nil {
+		return nil, err
+	}
+	a.o.Logger.InfoContext(ctx, "broker registered over REST", slog.String("event", "broker.register"), slog.Int("broker", int(id)),
+		slog.String("host", short(req.Listeners[0].Host)), slog.Int("port", int(req.Listeners[0].Port)))
+	return a.unfence(ctx, id)
+}
+
+// unfence beats for a broker that has just registered: whoever can ask is alive.
+func (a *API) unfence(ctx context.Context, id protocol.NodeID) (any, error) {
+	for range 2 { // with another registration in between
+		img, err := a.image()
+		if err != nil {
+			return nil, err
+		}
+		b := img.Brokers[id]
+		if b == nil {
+			return nil, notRegistered(id)
+		}
+		if err = a.beat(ctx, b); err != nil && errcode.KindOf(err) != errcode.KindStaleBrokerEpoch {
+			return nil, err
+		}
+		if err == nil {
+			break
+		}
+	}
+	img, err := a.image()
+	if err != nil {
+		return nil, err
+	}
+	if b := img.Brokers[id]; b != nil {
+		return a.broker(b), nil
+	}
+	return nil, notRegistered(id)
+}
+
+// registration makes Kafka's request of a registration: with an incarnation and a log directory of which nobody has heard, since
+// the broker may have any or none, one PLAINTEXT listener, and every feature.
+func registration(img *image.Image, q *Registration) (*kmsg.BrokerRegistrationRequest, error) {
+	id, err := q.brokerID()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkHost(q.Host); err != nil {
+		return nil, err
+	}
+	if q.Port < 1 || q.Port > math.MaxUint16 {
+		return nil, invalid("port %d is not one of 1 to 65535", q.Port)
+	}
+	if len(q.Rack) > hostMost {
+		return nil, invalid("the rack has more than %d characters", hostMost)
+	}
+	admin, err := adminEndpoint(q)
+	if err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrBrokerRegistrationRequest()
+	req.BrokerID, req.ClusterID, req.PreviousBrokerEpoch = id, img.ClusterID, -1
+	if q.Rack != "" {
+		req.Rack = &q.Rack
+	}
+	incarnation, err := protocol.NewTopicID(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := protocol.NewTopicID(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	req.IncarnationID, req.LogDirs = incarnation, [][16]byte{dir}
+	for _, e := range []image.Endpoint{{Name: "PLAINTEXT", Host: q.Host, Port: uint16(q.Port)}, admin} {
+		l := kmsg.NewBrokerRegistrationRequestListener()
+		l.Name, l.Host, l.Port, l.SecurityProtocol = e.Name, e.Host, e.Port, e.SecurityProtocol
+		req.Listeners = append(req.Listeners, l)
+	}
+	names := slices.Sorted(maps.Keys(img.Features))
+	if !slices.Contains(names, metadataVersion) {
+		names = append(names, metadataVersion)
+	}
+	for _, name := range append(names, image.RESTRegistration) {
+		f := kmsg.NewBrokerRegistrationRequestFeature()
+		f.Name, f.MinSupportedVersion, f.MaxSupportedVersion = name, 0, math.MaxInt16
+		req.Features = append(req.Features, f)
+	}
+	return req, nil
+}
+
+// metadataVersion is a feature that every broker has to support.
+const metadataVersion = "metadata.version"
+
+func (q *Registration) brokerID() (int32, error) {
+	switch {
+	case q.ID == nil && q.BrokerID == nil:
+		return 0, invalid("id is missing")
+	case q.ID != nil && q.BrokerID != nil && *q.ID != *q.BrokerID:
+		return 0, invalid("id %d and brokerId %d differ", *q.ID, *q.BrokerID)
+	}
+	id := cmp.Or(q.ID, q.BrokerID)
+	if *id < 0 {
+		return 0, invalid("id %d is negative", *id)
+	}
+	return *id, nil
+}
+
+// hostMost is the longest name of a host, as in DNS.
+const hostMost = 255
+
+// checkHost refuses what cannot be the name or address of a host.
+func checkHost(host string) error {
+	switch {
+	case host == "":
+		return invalid("host is missing")
+	case len(host) > hostMost:
+		return invalid("the host has more than %d characters", hostMost)
+	case strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%") != "":
+		return invalid("%q is not a host", short(host))
+	}
+	return nil
+}
+
+// adminEndpoint is where pushes go.
+func adminEndpoint(q *Registration) (image.Endpoint, error) {
+	e := image.Endpoint{Name: image.AdminListener, Host: q.Host, Port: uint16(q.Port)}
+	if q.AdminURL == "" {
+		return e, nil
+	}
+	bad := func(why string) (image.Endpoint, error) {
+		return e, invalid("adminUrl %q %s; write http://host:port", short(q.AdminURL), why)
+	}
+	u, err := url.Parse(q.AdminURL)
+	if err != nil {
+		return bad("is not a URL")
+	}
+	port := u.Port()
+	switch {
+	case u.Scheme == "https":
+		e.SecurityProtocol, port = image.ProtocolSSL, cmp.Or(port, "443")
+	case u.Scheme == "http":
+		port = cmp.Or(port, "80")
+	default:
+		return bad("is not of http or https")
+	}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return bad("has more than host and port")
+	}
+	if e.Host = u.Hostname(); checkHost(e.Host) != nil {
+		return bad("has no host")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return bad(fmt.Sprintf("has the port %q", short(port)))
+	}
+	e.Port = uint16(n)
+	return e, nil
+}
+
+func (a *API) unregisterBroker(ctx context.Context, r *http.Request) (any, error) {
+	b, err := a.findBroker(r)
+	if err != nil {
+		return nil, err
+	}
+	req := kmsg.NewPtrUnregisterBrokerRequest()
+	req.BrokerID = int32(b.ID)
+	resp, err := a.o.Cluster.Decide(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	u := resp.(*kmsg.UnregisterBrokerResponse)
+	return nil, kafkaError(u.ErrorCode, u.ErrorMessage)
+}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,8 @@ type Options struct {
 	API     http.Handler // below /api/v1; nil: it answers 404
 	Listen  func(ctx context.Context, network, address string) (net.Listener, error)
 	Logger  *slog.Logger
+	// MaxConnections bounds the connections that are open at a time; 0: 1024.
+	MaxConnections int
 }
 
 // Limits of the HTTP server: what health checks and scrapers need, and little more.
@@ -43,16 +46,19 @@ const (
 
 // Server is the admin port.
 type Server struct {
-	o    Options
-	http *http.Server
-	done sync.WaitGroup
-	addr net.Addr
+	o     Options
+	http  *http.Server
+	conns *conns
+	done  sync.WaitGroup
+	addr  net.Addr
 }
 
 // New returns a server that is not bound yet.
 func New(o Options) *Server {
 	s := &Server{o: o}
+	s.conns = newConns(cmp.Or(o.MaxConnections, maxConnections))
 	s.http = &http.Server{
+		ConnState:         s.conns.changed,
 		Handler:           s.routes(),
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
@@ -72,7 +78,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.addr = l.Addr()
 	s.done.Go(func() {
-		if err := s.http.Serve(limit(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.conns.limit(l)); !errors.Is(err, http.ErrServerClosed) {
 			s.o.Logger.Error("admin port stopped", slog.Any("err", err))
 		}
 	})

@@ -209,4 +209,3 @@ func (c *collector) add(r *records.Record) error {
 	c.out = append(c.out, m)
 	return nil
 }
-

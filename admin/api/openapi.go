@@ -162,8 +162,7 @@ func (s schemas) of(t reflect.Type, request bool) object {
 
 func (s schemas) structure(t reflect.Type, request bool) object {
 	properties, required := object{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema := s.of(f.Type, request)
 		if doc := f.Tag.Get("doc"); doc != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
@@ -142,10 +143,8 @@ func (a *API) highWatermark(_ context.Context, r *http.Request) (any, error) {
 		return nil, unknownPartition(t.Name, index)
 	}
 	self := a.o.Cluster.NodeID()
-	for _, id := range p.Replicas {
-		if id == self {
-			return a.o.Broker.HighWatermark(tp)
-		}
+	if slices.Contains(p.Replicas, self) {
+		return a.o.Broker.HighWatermark(tp)
 	}
 	f := explain(errcode.New(errcode.KindReplicaNotAvailable, "broker %d has no replica of partition %d of topic %q", self, index, t.Name))
 	f.status, f.retryAfter = http.StatusNotFound, ""

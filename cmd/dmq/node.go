@@ -82,6 +82,11 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 		return startFailure(c, err)
 	}
 	release()
+	stopWatching, err := watch(ctx, b, logger)
+	defer stopWatching()
+	if err != nil {
+		return startFailure(c, err)
+	}
 	var at bound
 	for _, addr := range b.ClientAddrs() {
 		at.kafka = append(at.kafka, addr.String())

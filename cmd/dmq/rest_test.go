@@ -132,6 +132,8 @@ func got[A any](t *testing.T, r reply, status int) A {
 	return out
 }
 
+func decodeJSON(r *http.Request, into any) error { return json.NewDecoder(r.Body).Decode(into) }
+
 // refused checks status and name of an error.
 func refused(t *testing.T, r reply, status int, code string) {
 	t.Helper()

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/distributedmq/dmq/admin/api"
+	"github.com/distributedmq/dmq/admin/client"
+)
+
+// restCluster is three nodes in this process, with their admin ports.
+type restCluster struct {
+	t     *testing.T
+	nodes map[int32]*restNode
+	ports []string // of the controller listeners
+	dirs  map[int32]string
+	set   []string
+
+	mu     sync.Mutex // guards pushes
+	pushes []string
+}
+
+// within bounds what a cluster on a busy machine may take.
+const within = time.Minute
+
+func startRESTCluster(t *testing.T, set ...string) *restCluster {
+	t.Helper()
+	c := &restCluster{t: t, nodes: make(map[int32]*restNode), dirs: make(map[int32]string), set: set}
+	c.ports = freePorts(t, 3)
+	for id := range int32(3) {
+		c.dirs[id+1] = t.TempDir()
+		c.nodes[id+1] = c.node(id + 1)
+	}
+	c.start(1, 2, 3)
+	return c
+}
+
+// freePorts finds addresses below the range that the system hands out itself, so that a node that restarts gets its own again.
+func freePorts(t *testing.T, n int) []string {
+	t.Helper()
+	portsMu.Lock()
+	defer portsMu.Unlock()
+	var out []string
+	for ; len(out) < n && nextPort < 32000; nextPort++ {
+		address := fmt.Sprintf("127.0.0.1:%d", nextPort)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, address)
+	}
+	if len(out) < n {
+		t.Fatal("no free ports")
+	}
+	return out
+}
+
+var (
+	portsMu  sync.Mutex // guards nextPort
+	nextPort = 27000
+)
+
+// node serves the admin port of a node that has not started yet.
+func (c *restCluster) node(id int32) *restNode {
+	var voters []string
+	for i, port := range c.ports {
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, port))
+	}
+	return newRESTNode(c.t, slices.Concat([]string{
+		fmt.Sprintf("node.id=%d", id), "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://" + c.ports[id-1],
+		"controller.quorum.voters=" + strings.Join(voters, ","), "log.dirs=" + c.dirs[id],
+	}, c.set)...)
+}
+
+func (c *restCluster) start(ids ...int32) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), within)
+	defer cancel()
+	var starting sync.WaitGroup
+	for _, id := range ids {
+		starting.Go(func() {
+			n := c.nodes[id]
+			if err := n.b.Start(ctx); err != nil {
+				c.t.Errorf("start node %d: %v", id, err)
+				return
+			}
+			stop, err := watch(ctx, n.b, slog.New(slog.DiscardHandler))
+			if err != nil {
+				c.t.Errorf("watch node %d: %v", id, err)
+			}
+			kill := n.stop
+			n.stop = func() {
+				stop()
+				kill()
+			}
+			c.t.Cleanup(n.stop)
+		})
+	}
+	starting.Wait()
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+}
+
+// until polls a node until it says what is wanted.
+func (n *restNode) until(what, method, path, body string, ok func(reply) bool) reply {
+	n.t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		r, err := n.try(n.t.Context(), method, path, body)
+		if err == nil && ok(r) {
+			return r
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%s: last answer %d %.300s, %v", what, statusIn(r), r.text, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func statusIn(r reply) int {
+	if r.Response == nil {
+		return 0
+	}
+	return r.StatusCode
+}
+
+// leader waits until the nodes agree on one controller, and returns it with its term.
+func (c *restCluster) leader(ids ...int32) (id int32, term int64) {
+	c.t.Helper()
+	deadline := time.Now().Add(within)
+	for time.Now().Before(deadline) {
+		seen := map[string]bool{}
+		for _, n := range ids {
+			r, err := c.nodes[n].try(c.t.Context(), http.MethodGet, "/metadata/controller", "")
+			if err != nil || r.StatusCode != http.StatusOK {
+				seen["unknown"] = true
+				continue
+			}
+			a := got[api.Controller](c.t, r, http.StatusOK)
+			id, term = a.ControllerID, a.ControllerTerm
+			seen[fmt.Sprint(id, term, a.ControllerURL)] = true
+		}
+		if len(seen) == 1 && !seen["unknown"] && slices.Contains(ids, id) {
+			return id, term
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.t.Fatal("the nodes do not agree on a controller")
+	return 0, 0
+}
+
+func others(id int32) []int32 {
+	return slices.DeleteFunc([]int32{1, 2, 3}, func(n int32) bool { return n == id })
+}
+
+func TestREST_Cluster(t *testing.T) {
+	c := startRESTCluster(t)
+	leader, term := c.leader(1, 2, 3)
+	follower := others(leader)[0]
+
+	// Who is not the controller names it, everywhere.
+	for _, id := range others(leader) {
+		n := c.nodes[id]
+		for _, rt := range []struct{ method, path, body string }{
+			{http.MethodPost, "/metadata/heartbeat/1", ""},
+			{http.MethodPost, "/metadata/brokers", `{"id":101,"host":"h","port":1}`},
+			{http.MethodDelete, "/metadata/brokers/1", ""},
+			{http.MethodPost, "/metadata/topics", `{"topicName":"orders"}`},
+			{http.MethodDelete, "/metadata/topics/orders", ""},
+		} {
+			r := n.call(rt.method, rt.path, rt.body)
+			e := got[api.Error](t, r, http.StatusServiceUnavailable)
+			if e.ErrorCode != "NOT_CONTROLLER" || e.ControllerID == nil || *e.ControllerID != leader || r.Header.Get("X-Controller-Leader") != fmt.Sprint(leader) ||
+				r.Header.Get("X-Controller-Url") != c.nodes[leader].url || *e.ControllerTerm != term {
+				t.Errorf("node %d %s: got %s %v", id, rt.path, r.text, r.Header)
+			}
+		}
+	}
+
+	// A topic is on every node, with leaders in turn, and a client finds the leader of a partition.
+	topic := got[api.Topic](t, c.nodes[leader].call(http.MethodPost, "/metadata/topics", `{"topicName":"orders","numPartitions":3,"replicationFactor":2}`), http.StatusCreated)
+	for i, want := range []struct {
+		leader  int32
+		replica []int32
+	}{{1, []int32{2}}, {2, []int32{3}}, {3, []int32{1}}} {
+		if p := topic.Partitions[i]; p.Leader != want.leader || !slices.Equal(p.Replicas, want.replica) {
+			t.Errorf("partition %d: got %+v, want %+v", i, p, want)
+		}
+	}
+	for _, n := range c.nodes {
+		n.until("the topic", http.MethodGet, "/metadata/topics/orders", "", func(r reply) bool { return r.StatusCode == http.StatusOK })
+	}
+	r := c.nodes[1].until("a redirect", http.MethodPost, "/storage/messages", `{"topic":"orders","partition":1,"messages":[{"value":"MQ=="}]}`,
+		func(r reply) bool { return r.StatusCode == http.StatusTemporaryRedirect })
+	if at := r.Header.Get("Location"); at != c.nodes[2].url+"/api/v1/storage/messages" {
+		t.Errorf("sent to %s, want node 2 at %s", at, c.nodes[2].url)
+	}
+	c.nodes[1].until("a forward", http.MethodPost, "/storage/messages?forward=true", `{"topic":"orders","partition":1,"messages":[{"value":"MQ=="}]}`,
+		func(r reply) bool { return r.StatusCode == http.StatusOK })
+	m := got[api.ConsumeAnswer](t, c.nodes[3].call(http.MethodPost, "/storage/consume?forward=true", `{"topic":"orders","partition":1,"offset":0,"maxWaitMs":10000}`), http.StatusOK)
+	if len(m.Messages) != 1 || string(m.Messages[0].Value) != "1" {
+		t.Errorf("got %+v", m)
+	}
+	c.nodes[3].until("the follower's high watermark", http.MethodGet, "/storage/partitions/orders/1/high-water-mark", "", func(r reply) bool { return r.text == "1" })
+	described := got[api.Topic](t, c.nodes[1].call(http.MethodGet, "/metadata/topics/orders", ""), http.StatusOK)
+	if p := described.Partitions[1]; *p.StartOffset != 0 || *p.EndOffset != 1 {
+		t.Errorf("got %+v, want the offsets of the leader on another node", p)
+	}
+
+	// The version is the same number everywhere.
+	want := got[api.ClusterMetadata](t, c.nodes[leader].call(http.MethodGet, "/metadata/cluster", ""), http.StatusOK)
+	for id, n := range c.nodes {
+		r := n.until("the version", http.MethodGet, "/metadata/cluster", "", func(r reply) bool {
+			return r.StatusCode == http.StatusOK && got[api.ClusterMetadata](t, r, http.StatusOK).Version >= want.Version
+		})
+		if have := got[api.ClusterMetadata](t, r, http.StatusOK); have.Version != want.Version || len(have.ActiveMetadataNodes) != 3 || have.ActiveMetadataNodes[follower-1].URL != c.nodes[follower].url {
+			t.Errorf("node %d: got version %d and %+v, want %d", id, have.Version, have.ActiveMetadataNodes, want.Version)
+		}
+	}
+
+	c.failover(leader, term)
+}
+
+// failover kills the controller: another one is elected, brokers are told, clients find it, and the old one, once it is back,
+// refuses.
+func (c *restCluster) failover(leader int32, term int64) {
+	t := c.t
+	broker := c.foreignBroker()
+	nodes := []string{c.nodes[1].url, c.nodes[2].url, c.nodes[3].url}
+	cl, err := client.New(client.Options{Nodes: nodes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	if err := cl.Lead(ctx, http.MethodPost, "/metadata/brokers", map[string]any{"id": 101, "host": "127.0.0.1", "port": broker}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[leader].stop()
+	next, nextTerm := c.leader(others(leader)...)
+	if next == leader || nextTerm <= term {
+		t.Errorf("got node %d in term %d after node %d in term %d", next, nextTerm, leader, term)
+	}
+	var answer api.HeartbeatAnswer
+	if err := cl.Lead(ctx, http.MethodPost, "/metadata/heartbeat/101", nil, &answer); err != nil || answer.BrokerStatus != "ONLINE" {
+		t.Errorf("after the failover: got %+v, %v: a live broker went OFFLINE", answer, err)
+	}
+	wanted := fmt.Sprintf("CONTROLLER_CHANGED %d %s %d", next, c.nodes[next].url, nextTerm)
+	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
+		c.mu.Lock()
+		seen := slices.Clone(c.pushes)
+		c.mu.Unlock()
+		if slices.Contains(seen, wanted) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("pushed were %q, want %q", seen, wanted)
+		}
+	}
+
+	// The old controller returns.
+	c.nodes[leader] = c.node(leader)
+	c.start(leader)
+	old := c.nodes[leader]
+	r := old.until("the old controller's refusal", http.MethodPost, "/metadata/heartbeat/101", "", func(r reply) bool { return r.Header.Get("X-Controller-Leader") != "" })
+	refused(t, r, http.StatusServiceUnavailable, "NOT_CONTROLLER")
+	if at := r.Header.Get("X-Controller-Leader"); at != fmt.Sprint(next) || r.Header.Get("X-Controller-Url") != c.nodes[next].url {
+		t.Errorf("got %v, want node %d", r.Header, next)
+	}
+}
+
+// foreignBroker listens where a broker of the original would, and notes what is pushed to it.
+func (c *restCluster) foreignBroker() (port int) {
+	l, err := new(net.ListenConfig).Listen(c.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: within, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var p api.Push
+		if err := decodeJSON(r, &p); err != nil || r.URL.Path != "/api/v1/storage/metadata" {
+			c.t.Errorf("%s: %v", r.URL, err)
+			return
+		}
+		c.mu.Lock()
+		c.pushes = append(c.pushes, fmt.Sprintf("%s %d %s %d", p.UpdateType, *p.ControllerID, p.ControllerURL, *p.ControllerTerm))
+		c.mu.Unlock()
+		_, _ = fmt.Fprint(w, `{"success":true,"errorCode":"NONE"}`)
+	})}
+	go func() { _ = s.Serve(l) }() // until it is closed
+	c.t.Cleanup(func() { _ = s.Close() })
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A controller that is cut off from its quorum does not decide any more, and neither do nodes that hear of no leader.
+func TestREST_WithoutQuorum(t *testing.T) {
+	c := startRESTCluster(t)
+	leader, _ := c.leader(1, 2, 3)
+	for _, id := range others(leader) {
+		c.nodes[id].stop()
+	}
+	left := c.nodes[leader]
+	left.until("the refusal", http.MethodPost, "/metadata/heartbeat/1", "", func(r reply) bool {
+		return r.StatusCode == http.StatusServiceUnavailable && r.Header.Get("Retry-After") == "1" && r.Header.Get("X-Controller-Leader") == ""
+	})
+	for _, rt := range []struct{ method, path, body string }{
+		{http.MethodPost, "/metadata/topics", `{"topicName":"t"}`},
+		{http.MethodGet, "/metadata/controller", ""},
+	} {
+		r := left.call(rt.method, rt.path, rt.body)
+		refused(t, r, http.StatusServiceUnavailable, "CONTROLLER_NOT_AVAILABLE")
+	}
+	if s := got[api.RaftStatus](t, left.call(http.MethodGet, "/raft/status", ""), http.StatusOK); s.IsLeader || s.LeaderID != -1 {
+		t.Errorf("got %+v", s)
+	}
+	got[api.ClusterMetadata](t, left.call(http.MethodGet, "/metadata/cluster", ""), http.StatusOK) // what it knows it still shows
+}

@@ -101,6 +101,9 @@ func (b *builder) quorum(c *Config) {
 		c.QuorumBootstrap = append(c.QuorumBootstrap, text)
 	}
 	c.ConfiguredNodes = max(1, len(c.QuorumVoters), len(c.QuorumBootstrap))
+	if b.brokers > 0 {
+		c.ConfiguredNodes = b.brokers // they are known, and controllers hold no partitions
+	}
 	self := slices.ContainsFunc(c.QuorumVoters, func(v Voter) bool { return v.ID == c.NodeID })
 	c.Alone = c.IsController && len(c.QuorumBootstrap) == 0 && (len(c.QuorumVoters) == 0 || len(c.QuorumVoters) == 1 && self)
 	_, byNode := b.set["node.id"]

@@ -15,7 +15,9 @@ type Sources struct {
 	Files  []string // server.properties, or YAML by its ending (.yaml, .yml); later wins
 	Strict bool     // an unknown key is a fault, not a warning
 
-	ReadFile func(name string) ([]byte, error) // needed with Files, ${file:...} and ${dir:...}
+	Services *ServicesFile // the weakest source; nil: none
+
+	ReadFile func(name string) ([]byte, error) // needed with Files, Services, ${file:...} and ${dir:...}
 	Hostname string                            // what a wildcard listener is advertised as; "" is localhost
 }
 
@@ -141,6 +143,7 @@ type builder struct {
 	sources  map[string]string
 	defaults map[string]string
 	hostname string
+	brokers  int // that the topology has; 0: there is none
 	faults   []*FaultError
 	warnings []Warning
 }
@@ -160,7 +163,7 @@ func (b *builder) shown(key, text string) string {
 
 // read collects the settings of all sources, the weakest first.
 func (b *builder) read(s Sources) []setting {
-	var out []setting
+	out := b.readServices(s)
 	for _, name := range s.Files {
 		data, err := readFile(s, name)
 		if err != nil {

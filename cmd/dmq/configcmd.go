@@ -43,6 +43,7 @@ func newConfigCheck(a *app) *cobra.Command {
 		},
 	}
 	o.addFlags(cmd)
+	o.addTopologyFlags(cmd)
 	return cmd
 }
 
@@ -126,6 +127,7 @@ func newConfigExplain(a *app) *cobra.Command {
 		return configKeys(config.ScopeBroker, prefix, false)
 	}
 	o.addFlags(cmd)
+	o.addTopologyFlags(cmd)
 	cmd.Flags().BoolVar(&topic, "topic", false, "settings of a topic instead of a node's")
 	return cmd
 }

@@ -11,9 +11,11 @@ import (
 )
 
 type serveOptions struct {
-	files  []string
-	set    []string
-	strict bool
+	files    []string
+	set      []string
+	strict   bool
+	services string
+	id       int32
 }
 
 // addFlags adds what all commands that read a node's configuration have.
@@ -28,6 +30,15 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	}
 }
 
+// addTopologyFlags adds what says which node of a topology this is.
+func (o *serveOptions) addTopologyFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.services, "services", "", "services.json: a topology of metadata and storage services, of which --id is this node")
+	cmd.Flags().Int32Var(&o.id, "id", -1, "which service of --services this node is")
+	if err := cmd.MarkFlagFilename("services", "json"); err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
 // load reads the configuration and words its faults.
 func (a *app) load(o serveOptions) (*config.Config, []config.Warning, error) {
 	files := o.files
@@ -35,7 +46,14 @@ func (a *app) load(o serveOptions) (*config.Config, []config.Warning, error) {
 		files = []string{env}
 	}
 	hostname, _ := os.Hostname() // without one, localhost is advertised
-	c, warnings, err := config.Load(config.Sources{Set: o.set, Env: a.env, Files: files, Strict: o.strict, ReadFile: a.files, Hostname: hostname})
+	sources := config.Sources{Set: o.set, Env: a.env, Files: files, Strict: o.strict, ReadFile: a.files, Hostname: hostname}
+	switch {
+	case o.services != "":
+		sources.Services = &config.ServicesFile{Name: o.services, ID: o.id}
+	case o.id > 0:
+		return nil, nil, usage("name the file: --services services.json", "--id says which service of a file this node is, and there is no file")
+	}
+	c, warnings, err := config.Load(sources)
 	if err != nil {
 		return nil, warnings, configFailure(err)
 	}
@@ -80,6 +98,7 @@ ${file:path:key} and ${dir:path:file} in a value read secrets from elsewhere.
 SIGTERM and SIGINT stop the node gracefully; a second one cuts the stop short.`,
 		Example: `  dmq serve
   dmq serve -c server.properties
+  dmq serve --services services.json --id 1
   dmq serve --set listeners=PLAINTEXT://:9092 --set log.dirs=/var/lib/dmq`,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,6 +110,7 @@ SIGTERM and SIGINT stop the node gracefully; a second one cuts the stop short.`,
 		},
 	}
 	o.addFlags(cmd)
+	o.addTopologyFlags(cmd)
 	cmd.Flags().BoolVar(&quiet, "no-banner", false, "log only")
 	hide(cmd, "no-banner") // for the nodes of dmq dev --nodes
 	return cmd

@@ -41,6 +41,7 @@ format one controller with --standalone and the others with --no-initial-control
 	}
 	f := cmd.Flags()
 	o.serve.addFlags(cmd)
+	o.serve.addTopologyFlags(cmd)
 	f.StringVarP(&o.clusterID, "cluster-id", "t", "", "the id of the cluster, the same for all its nodes; left out, a new one is drawn")
 	f.BoolVarP(&o.standalone, "standalone", "s", false, "this controller is the first and only voter of a new quorum")
 	f.StringVarP(&o.initial, "initial-controllers", "I", "", "the first voters of a new quorum: id@host:port:directory-id, separated by commas, the same on each of them")

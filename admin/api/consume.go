@@ -29,6 +29,7 @@ type Consume struct {
 type ConsumeAnswer struct {
 	Messages      []ConsumeRecord `json:"messages"`
 	HighWaterMark int64           `json:"highWaterMark" doc:"the offset behind the last record that every consumer may see"`
+	NextOffset    int64           `json:"nextOffset" doc:"where to read on: behind the last message, and behind what is none, such as control records"`
 	Success       bool            `json:"success"`
 	ErrorCode     string          `json:"errorCode"`
 }
@@ -138,11 +139,11 @@ func (q *Consume) answer(p *kmsg.FetchResponseTopicPartition, limits bounds) (an
 	if err := kafkaError(p.ErrorCode, nil); err != nil {
 		return nil, err
 	}
-	c := collector{q: q, end: p.HighWatermark, most: limits.messages, room: consumeBytesMost, out: []ConsumeRecord{}}
+	c := collector{q: q, end: p.HighWatermark, most: limits.messages, room: consumeBytesMost, next: *q.Offset, out: []ConsumeRecord{}}
 	if err := c.batches(p.RecordBatches); err != nil && !errors.Is(err, errEnough) {
 		return nil, errcode.New(errcode.KindCorruptMessage, "records of topic %q, partition %d from offset %d on: %w", q.Topic, *q.Partition, *q.Offset, err)
 	}
-	return ConsumeAnswer{Messages: c.out, HighWaterMark: p.HighWatermark, Success: true, ErrorCode: errcode.Name(0)}, nil
+	return ConsumeAnswer{Messages: c.out, HighWaterMark: p.HighWatermark, NextOffset: c.next, Success: true, ErrorCode: errcode.Name(0)}, nil
 }
 
 // collector takes records out of batches.
@@ -150,7 +151,8 @@ type collector struct {
 	q    *Consume
 	end  int64 // no record from here on
 	most int
-	room int // bytes left
+	room int   // bytes left
+	next int64 // behind what was looked at
 	out  []ConsumeRecord
 }
 
@@ -171,10 +173,16 @@ func (c *collector) batches(b []byte) error {
 		if err != nil {
 			return err
 		}
+		if batch != nil {
+			c.passed(batch.NextOffset())
+		}
 		b = rest
 	}
 	return nil
 }
+
+// passed notes that everything below an offset was looked at.
+func (c *collector) passed(offset int64) { c.next = max(c.next, min(offset, c.end)) }
 
 func (c *collector) legacy(b []byte) (rest []byte, err error) {
 	message, rest, err := records.SplitLegacy(b)
@@ -184,7 +192,11 @@ func (c *collector) legacy(b []byte) (rest []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return rest, message.Iterate(batchMost, c.add)
+	if err := message.Iterate(batchMost, c.add); err != nil {
+		return nil, err
+	}
+	c.passed(message.LastOffset() + 1)
+	return rest, nil
 }
 
 func (c *collector) add(r *records.Record) error {
@@ -199,6 +211,7 @@ func (c *collector) add(r *records.Record) error {
 		return errEnough
 	}
 	c.room -= size
+	c.next = r.Offset + 1
 	m := ConsumeRecord{
 		Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value), Topic: c.q.Topic, Partition: *c.q.Partition, Offset: r.Offset, Timestamp: r.Timestamp,
 		Headers: make(map[string][]byte, len(r.Headers)),

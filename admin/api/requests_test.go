@@ -443,13 +443,15 @@ func TestConsume(t *testing.T) {
 		raw  []byte
 		ask  string
 		want []int64
+		next int64
 	}{
-		{"everything but control records", 7, all, `"offset":0`, []int64{0, 1, 2, 4, 5, 6}},
-		{"from within a batch", 7, all, `"offset":2`, []int64{2, 4, 5, 6}},
-		{"not beyond the high watermark", 5, all, `"offset":0`, []int64{0, 1, 2, 4}},
-		{"as many as are wanted", 7, all, `"offset":0,"maxMessages":2`, []int64{0, 1}},
-		{"a batch that is cut", 7, all[:len(all)-1], `"offset":0`, []int64{0, 1, 2}},
-		{"nothing", 0, nil, `"offset":0`, []int64{}},
+		{"everything but control records", 7, all, `"offset":0`, []int64{0, 1, 2, 4, 5, 6}, 7},
+		{"from within a batch", 7, all, `"offset":2`, []int64{2, 4, 5, 6}, 7},
+		{"not beyond the high watermark", 5, all, `"offset":0`, []int64{0, 1, 2, 4}, 5},
+		{"as many as are wanted", 7, all, `"offset":0,"maxMessages":2`, []int64{0, 1}, 2},
+		{"a batch that is cut", 7, all[:len(all)-1], `"offset":0`, []int64{0, 1, 2}, 4},
+		{"control records alone", 7, control, `"offset":3`, []int64{}, 4},
+		{"nothing", 0, nil, `"offset":0`, []int64{}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := consumed(t, tt.end, tt.raw, `{"topic":"orders","partition":0,`+tt.ask+`}`)
@@ -461,7 +463,7 @@ func TestConsume(t *testing.T) {
 					t.Errorf("got %+v", m)
 				}
 			}
-			if !slices.Equal(offsets, tt.want) || got.HighWaterMark != tt.end || !got.Success || strings.Contains(a.text, `"messages":null`) {
+			if !slices.Equal(offsets, tt.want) || got.HighWaterMark != tt.end || got.NextOffset != tt.next || !got.Success || strings.Contains(a.text, `"messages":null`) {
 				t.Errorf("got %v of %s, want %v", offsets, a.text, tt.want)
 			}
 		})

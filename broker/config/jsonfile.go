@@ -73,8 +73,7 @@ func (p *jsonParser) token() (json.Token, error) {
 	if err == nil {
 		return t, nil
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		at := min(max(syntax.Offset-1, 0), int64(len(p.data)))
 		return nil, &jsonError{line: 1 + bytes.Count(p.data[:at], []byte("\n")), why: "is not JSON: " + syntax.Error()}
 	}

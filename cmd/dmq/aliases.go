@@ -7,13 +7,25 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/distributedmq/dmq/admin/client"
 )
 
-// newAliases are the commands of the original command line, hidden but kept.
+// newAliases are the commands of the original command line, hidden but kept. produce and consume have its names already.
 func newAliases(a *app) []*cobra.Command {
 	create := newTopicCreate(a)
 	create.Use, create.Hidden = "create-topic TOPIC", true
+	create.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name {
+		case "replication-factor":
+			name = "replicas"
+		case "num-partitions":
+			name = "partitions"
+		}
+		return pflag.NormalizedName(name)
+	})
 	list := newTopicList(a)
 	list.Use, list.Hidden, list.Aliases = "list-topics", true, nil
 	describe := newTopicDescribe(a)
@@ -24,7 +36,7 @@ func newAliases(a *app) []*cobra.Command {
 	groups.Use, groups.Hidden, groups.Aliases = "list-groups", true, nil
 	group := newGroupDescribe(a)
 	group.Use, group.Hidden = "describe-group GROUP", true
-	return []*cobra.Command{create, list, describe, remove, groups, group, newListBrokers(a)}
+	return []*cobra.Command{create, list, describe, remove, groups, group, newListBrokers(a), newGetLeader(a)}
 }
 
 type listedBroker struct {
@@ -33,36 +45,53 @@ type listedBroker struct {
 	Port       int32  `json:"port"`
 	Rack       string `json:"rack"`
 	Controller bool   `json:"controller"`
+	Status     string `json:"status,omitempty"`    // by the admin port only
+	AdminURL   string `json:"admin_url,omitempty"` // by the admin port only
 }
 
 func newListBrokers(a *app) *cobra.Command {
-	return &cobra.Command{
+	var urls *string
+	cmd := &cobra.Command{
 		Use: "list-brokers", Short: "List the brokers of the cluster", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if *urls != "" {
+				return a.rest(cmd.Context(), *urls, func(ctx context.Context, cl *client.Client) error { return listBrokersREST(ctx, a, cl) })
+			}
 			return a.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error {
 				m, err := adm.BrokerMetadata(ctx)
 				if err != nil {
 					return err
 				}
 				out := []listedBroker{}
-				g := grid{header: []string{"BROKER", "ADDRESS", "RACK", "CONTROLLER"}, numeric: []int{0}}
-				r := result{}
 				for _, b := range m.Brokers {
 					rack := ""
 					if b.Rack != nil {
 						rack = *b.Rack
 					}
-					out = append(out, listedBroker{b.NodeID, b.Host, b.Port, rack, b.NodeID == m.Controller})
-					mark := ""
-					if b.NodeID == m.Controller {
-						mark = "yes"
-					}
-					g.rows = append(g.rows, []any{b.NodeID, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), rack, mark})
-					r.names = append(r.names, fmt.Sprint(b.NodeID))
+					out = append(out, listedBroker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: rack, Controller: b.NodeID == m.Controller})
 				}
-				r.value, r.table = out, []grid{g}
-				return a.print(r)
+				return a.print(brokersResult(out))
 			})
 		},
 	}
+	urls = adminFlag(cmd)
+	return cmd
+}
+
+func brokersResult(list []listedBroker) result {
+	g := grid{header: []string{"BROKER", "ADDRESS", "RACK", "CONTROLLER", "STATUS", "ADMIN"}, wide: 4, numeric: []int{0}}
+	r := result{value: list}
+	for _, b := range list {
+		mark := ""
+		if b.Controller {
+			mark = "yes"
+		}
+		if b.Status != "" {
+			g.wide = 0
+		}
+		g.rows = append(g.rows, []any{b.ID, net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), b.Rack, mark, b.Status, b.AdminURL})
+		r.names = append(r.names, fmt.Sprint(b.ID))
+	}
+	r.table = []grid{g}
+	return r
 }

@@ -34,6 +34,7 @@ type consumeOptions struct {
 
 func newConsume(a *app) *cobra.Command {
 	var o consumeOptions
+	var urls *string
 	cmd := &cobra.Command{
 		Use: "consume TOPIC...", Short: "Print the records of topics", GroupID: "data",
 		Long: `Print records: what is there now, or with --follow also what is to come.
@@ -53,8 +54,14 @@ after a crash, but none is left out.`,
   dmq consume orders --json -n 1
   dmq consume orders --group billing --follow`,
 		Args: args(1, -1, "the name of a topic"), ValidArgsFunction: a.topicCompletion(-1),
-		RunE: func(cmd *cobra.Command, topics []string) error { return a.consume(cmd.Context(), topics, o) },
+		RunE: func(cmd *cobra.Command, topics []string) error {
+			if *urls != "" {
+				return a.consumeREST(cmd.Context(), *urls, topics, o)
+			}
+			return a.consume(cmd.Context(), topics, o)
+		},
 	}
+	urls = adminFlag(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.format, "format", "f", "", `how a record is printed (default '%v\n')`)
 	f.BoolVar(&o.json, "json", false, "print each record as a JSON object on a line of its own")

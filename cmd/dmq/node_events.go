@@ -27,6 +27,7 @@ func watch(ctx context.Context, b *broker.Broker, logger *slog.Logger) (stop fun
 		running.Wait()
 	}
 	control := b.Control()
+	logger = logger.With(slog.Int("node", int(control.NodeID())))
 	e := newEvents(nodeCluster{control, b}, logger.With(slog.String("component", "cluster")))
 	changes, done, err := control.LeadershipChanges()
 	if err != nil {

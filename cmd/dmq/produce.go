@@ -35,6 +35,7 @@ type produceOptions struct {
 
 func newProduce(a *app) *cobra.Command {
 	var o produceOptions
+	var urls *string
 	cmd := &cobra.Command{
 		Use: "produce TOPIC", Short: "Write records from standard input", GroupID: "data",
 		Long: `Write records from standard input, a record for each line unless --format says otherwise.
@@ -48,9 +49,13 @@ headers, as "dmq consume --json" prints them; partitions are chosen anew unless 
 		Args: args(1, 1, "the name of a topic"), ValidArgsFunction: a.topicCompletion(1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			o.keySet = cmd.Flags().Changed("key")
+			if *urls != "" {
+				return a.produceREST(cmd.Context(), *urls, given[0], o)
+			}
 			return a.produce(cmd.Context(), given[0], o)
 		},
 	}
+	urls = adminFlag(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.format, "format", "f", `%v\n`, "how a record is read")
 	f.BoolVar(&o.json, "json", false, "each line is a JSON object")

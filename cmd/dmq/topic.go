@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/distributedmq/dmq/admin/client"
 	"github.com/distributedmq/dmq/broker/config"
-
 	"github.com/distributedmq/dmq/protocol"
 )
 
@@ -36,14 +36,19 @@ type createOptions struct {
 
 func newTopicCreate(a *app) *cobra.Command {
 	var o createOptions
+	var urls *string
 	cmd := &cobra.Command{
 		Use: "create TOPIC...", Short: "Create topics",
 		Example: "  dmq topic create orders\n  dmq topic create orders -p 12 -r 3 -c retention.ms=3600000 -c cleanup.policy=compact",
 		Args:    args(1, -1, "the name of a topic"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if *urls != "" {
+				return a.rest(cmd.Context(), *urls, func(ctx context.Context, cl *client.Client) error { return createTopicsREST(ctx, a, cl, names, o) })
+			}
 			return a.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error { return a.createTopics(ctx, adm, names, o) })
 		},
 	}
+	urls = adminFlag(cmd)
 	cmd.Flags().Int32VarP(&o.partitions, "partitions", "p", -1, "number of partitions; -1 is the broker's num.partitions")
 	cmd.Flags().Int16VarP(&o.replicas, "replicas", "r", -1, "number of replicas of each partition; -1 is the broker's default.replication.factor")
 	cmd.Flags().StringArrayVarP(&o.configs, "config", "c", nil, "key=value; may be repeated")
@@ -148,6 +153,7 @@ type listedTopic struct {
 
 func newTopicList(a *app) *cobra.Command {
 	var internal bool
+	var urls *string
 	cmd := &cobra.Command{
 		Use: "list [PATTERN]", Short: "List topics", Aliases: []string{"ls"},
 		Example: "  dmq topic list\n  dmq topic list '^orders' -o name",
@@ -157,9 +163,15 @@ func newTopicList(a *app) *cobra.Command {
 			if err != nil {
 				return usage("patterns are regular expressions, for example '^orders'", "%s", err)
 			}
+			if *urls != "" {
+				return a.rest(cmd.Context(), *urls, func(ctx context.Context, cl *client.Client) error {
+					return listTopicsREST(ctx, a, cl, pattern, internal)
+				})
+			}
 			return a.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error { return a.listTopics(ctx, adm, pattern, internal) })
 		},
 	}
+	urls = adminFlag(cmd)
 	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "also list internal topics")
 	return cmd
 }
@@ -174,8 +186,6 @@ func (a *app) listTopics(ctx context.Context, adm *kadm.Client, pattern *regexp.
 		return err
 	}
 	out := []listedTopic{}
-	g := grid{header: []string{"TOPIC", "PARTITIONS", "REPLICAS", "UNDER-REPLICATED", "LEADERLESS", "ID"}, wide: 3, numeric: []int{1, 2, 3, 4}}
-	r := result{}
 	for _, t := range topics.Sorted() {
 		if !pattern.MatchString(t.Topic) {
 			continue
@@ -190,15 +200,24 @@ func (a *app) listTopics(ctx context.Context, adm *kadm.Client, pattern *regexp.
 			}
 		}
 		out = append(out, lt)
-		r.names = append(r.names, t.Topic)
-		g.rows = append(g.rows, []any{lt.Name, lt.Partitions, lt.Replicas, lt.UnderReplicated, lt.Leaderless, lt.ID})
 	}
-	r.value, r.table = out, []grid{g}
-	return a.print(r)
+	return a.print(listedResult(out))
+}
+
+func listedResult(list []listedTopic) result {
+	g := grid{header: []string{"TOPIC", "PARTITIONS", "REPLICAS", "UNDER-REPLICATED", "LEADERLESS", "ID"}, wide: 3, numeric: []int{1, 2, 3, 4}}
+	r := result{value: list}
+	for _, t := range list {
+		r.names = append(r.names, t.Name)
+		g.rows = append(g.rows, []any{t.Name, t.Partitions, t.Replicas, t.UnderReplicated, t.Leaderless, t.ID})
+	}
+	r.table = []grid{g}
+	return r
 }
 
 func newTopicDelete(a *app) *cobra.Command {
 	var yes, ifExists bool
+	var urls *string
 	cmd := &cobra.Command{
 		Use: "delete TOPIC...", Short: "Delete topics and their records", Aliases: []string{"rm"},
 		Example: "  dmq topic delete orders\n  dmq topic delete orders payments --yes",
@@ -207,9 +226,15 @@ func newTopicDelete(a *app) *cobra.Command {
 			if err := a.confirm(yes, "delete "+strings.Join(names, ", ")+" with all records"); err != nil {
 				return err
 			}
+			if *urls != "" {
+				return a.rest(cmd.Context(), *urls, func(ctx context.Context, cl *client.Client) error {
+					return deleteTopicsREST(ctx, a, cl, names, ifExists)
+				})
+			}
 			return a.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error { return a.deleteTopics(ctx, adm, names, ifExists) })
 		},
 	}
+	urls = adminFlag(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "do nothing when the topic does not exist")
 	return cmd
@@ -235,6 +260,10 @@ func (a *app) deleteTopics(ctx context.Context, adm *kadm.Client, names []string
 			failures = append(failures, topicFailure(ctx, adm, name, r.Err, r.ErrMessage))
 		}
 	}
+	return a.printDeleted(deleted, succeeded, failures)
+}
+
+func (a *app) printDeleted(deleted []string, succeeded int, failures []*failure) error {
 	g := grid{header: []string{"TOPIC", "STATE"}}
 	for _, name := range deleted {
 		g.rows = append(g.rows, []any{name, "deleted"})

@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/distributedmq/dmq/admin/client"
 )
 
 type describedTopic struct {
@@ -39,14 +41,20 @@ type configEntry struct {
 }
 
 func newTopicDescribe(a *app) *cobra.Command {
-	return &cobra.Command{
+	var urls *string
+	cmd := &cobra.Command{
 		Use: "describe TOPIC...", Short: "Show partitions, replicas, offsets and settings of topics",
 		Example: "  dmq topic describe orders\n  dmq topic describe orders -o json",
 		Args:    args(1, -1, "the name of a topic"), ValidArgsFunction: a.topicCompletion(-1),
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if *urls != "" {
+				return a.rest(cmd.Context(), *urls, func(ctx context.Context, cl *client.Client) error { return describeTopicsREST(ctx, a, cl, names) })
+			}
 			return a.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error { return a.describeTopics(ctx, adm, names) })
 		},
 	}
+	urls = adminFlag(cmd)
+	return cmd
 }
 
 func (a *app) describeTopics(ctx context.Context, adm *kadm.Client, names []string) error {

@@ -158,6 +158,7 @@ func (l *lifecycle) beat(ctx context.Context) (fenced bool, err error) {
 		return true, err
 	}
 	l.lastBeat.Store(time.Now().UnixMilli())
+	l.logger.DebugContext(ctx, "heartbeat answered", slog.String("event", "broker.heartbeat"), slog.Bool("fenced", r.IsFenced))
 	return r.IsFenced, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -17,12 +18,13 @@ import (
 const (
 	tendEvery    = 100 * time.Millisecond // how often membership is looked at, beside changes of leadership
 	joinTimeout  = 2 * time.Second        // for one node to answer
-	joinPause    = time.Second            // between rounds of asking, while nobody takes this node in
-	silentAfter  = 2 * time.Second        // a member that hears of no leader for so long asks again
-	complainFor  = 10 * time.Second       // between log lines of what this node waits for
-	forgetAfter  = time.Minute            // a leader drops an observer that is no registered broker and has not answered for so long
-	changeWithin = 5 * time.Second        // for a change of raft's configuration to commit
-	membersMost  = 1000                   // in a quorum, observers included: a stranger may ask to be one as often as it likes
+	joinPause    = time.Second            // between rounds of asking, while nobody takes this node in; it doubles while nobody answers
+	joinPauseMax = 8 * time.Second
+	silentAfter  = 2 * time.Second  // a member that hears of no leader for so long asks again
+	complainFor  = 10 * time.Second // between log lines of what this node waits for
+	forgetAfter  = time.Minute      // a leader drops an observer that is no registered broker and has not answered for so long
+	changeWithin = 5 * time.Second  // for a change of raft's configuration to commit
+	membersMost  = 1000             // in a quorum, observers included: a stranger may ask to be one as often as it likes
 )
 
 // announcer tells the network which cluster this node belongs to (image.Publisher).
@@ -238,42 +240,89 @@ func (q *Quorum) notLeaderReply() raftnet.Reply {
 type joiner struct {
 	q        *Quorum
 	began    time.Time
-	next     time.Time // of the next round
-	complain time.Time // of the next log line
+	next     time.Time     // of the next round
+	pause    time.Duration // after the next round that nobody answers; 0: joinPause
+	complain time.Time     // of the next log line
 }
 
-// ask asks for one round if this node needs it.
+// ask asks for one round if this node needs it: all controllers at once, and whoever they name as their leader. The first that takes
+// this node in ends the round; nobody waits for the slow ones. While no controller answers at all, the rounds come after 1, 2,
+// 4 and then 8 seconds.
 func (j *joiner) ask(ctx context.Context) {
 	q := j.q
 	now := time.Now()
-	if q.o.Private || now.Before(j.next) || !j.needed(now) {
+	if q.o.Private || now.Before(j.next) {
 		return
 	}
-	var reasons []error
-	asked := make(map[string]bool)
-	addresses := q.seeds()
-	for len(addresses) > 0 && ctx.Err() == nil {
-		address := addresses[0]
-		addresses = addresses[1:]
-		if asked[address] {
-			continue
-		}
-		asked[address] = true
-		err := j.askOne(ctx, address)
-		if err == nil {
-			j.next = now.Add(joinPause)
-			return
-		}
-		reasons = append(reasons, err)
-		if refused, ok := errors.AsType[*raftnet.RefusedError](err); ok && refused.Reply.LeaderAddress != "" {
-			addresses = append([]string{refused.Reply.LeaderAddress}, addresses...)
-		}
+	if !j.needed(now) {
+		j.pause = 0
+		return
 	}
-	j.next = time.Now().Add(joinPause)
+	if j.pause == 0 {
+		j.pause = joinPause
+		q.logger.Info("asking the controllers for their leader", slog.String("event", "controller.discover"), slog.Int("controllers", len(q.seeds())))
+	}
+	joined, answered, reasons := j.round(ctx)
+	switch {
+	case joined:
+		j.next, j.pause = now.Add(joinPause), 0
+		return
+	case answered: // there is a quorum, which is about to have a leader
+		j.pause = joinPause
+	}
+	j.next = time.Now().Add(j.pause)
+	if !answered {
+		j.pause = min(2*j.pause, joinPauseMax)
+	}
 	if now = time.Now(); ctx.Err() == nil && now.After(j.complain) && now.Sub(j.began) > joinPause {
 		j.complain = now.Add(complainFor)
 		q.logger.Warn("waiting for a leader of the metadata quorum", slog.String("event", "quorum.waiting"), slog.Any("err", errors.Join(reasons...)))
 	}
+}
+
+// round asks every controller once.
+func (j *joiner) round(ctx context.Context) (joined, answered bool, reasons []error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel() // before it waits
+	results := make(chan error)
+	asked := make(map[string]bool)
+	open := 0
+	start := func(address string) {
+		if address == "" || asked[address] {
+			return
+		}
+		asked[address] = true
+		open++
+		asking.Go(func() {
+			err := j.askOne(ctx, address)
+			select {
+			case results <- err:
+			case <-ctx.Done():
+			}
+		})
+	}
+	for _, address := range j.q.seeds() {
+		start(address)
+	}
+	for ; open > 0; open-- {
+		var err error
+		select {
+		case err = <-results:
+		case <-ctx.Done():
+			return false, answered, reasons
+		}
+		if err == nil {
+			return true, true, nil
+		}
+		reasons = append(reasons, err)
+		if refused, ok := errors.AsType[*raftnet.RefusedError](err); ok {
+			answered = true
+			start(refused.Reply.LeaderAddress)
+		}
+	}
+	return false, answered, reasons
 }
 
 // needed reports whether a leader has to be told of this node: it is no member, it listens elsewhere than the quorum knows,

@@ -44,8 +44,9 @@ type meshNode struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // guards conns
+	mu    sync.Mutex // guards the fields below
 	conns map[net.Conn]struct{}
+	lost  []error // why dials were given up whose packets were lost
 }
 
 func newMesh(t *testing.T, n int) *mesh {
@@ -102,6 +103,9 @@ func (n *meshNode) dial(ctx context.Context, network, address string) (net.Conn,
 	}
 	if n.m.isCut(n.id) || n.m.isCut(to) {
 		<-ctx.Done() // packets are lost
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.lost = append(n.lost, ctx.Err())
 		return nil, context.Cause(ctx)
 	}
 	return n.track(new(net.Dialer).DialContext(ctx, network, address))
@@ -406,6 +410,30 @@ func TestNet_FromBeforeTheNetwork(t *testing.T) {
 }
 
 // TestNet_SameNodeTwice: the second process with a node id is refused while the first one is there.
+// A node that looks for its quorum asks all controllers at once: those that do not answer are not waited for.
+func TestNet_DiscoveryDoesNotWait(t *testing.T) {
+	m := newMesh(t, 4)
+	leader := m.start(1, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Voters = m.voters(1) })
+	m.leader(leader)
+	m.mu.Lock()
+	m.cut[2], m.cut[3] = true, true
+	m.mu.Unlock()
+	late := m.start(4, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Seeds = []string{m.addrs[2], m.addrs[3], m.addrs[1]} })
+	await(t, "the node is a member", func() bool {
+		_, _, led := late.Leader()
+		return led
+	})
+	lost := func() []error {
+		late.mu.Lock()
+		defer late.mu.Unlock()
+		return slices.Clone(late.lost)
+	}
+	await(t, "the others are given up", func() bool { return len(lost()) >= 2 })
+	if late := lost(); len(late) != 2 || !errors.Is(late[0], context.Canceled) || !errors.Is(late[1], context.Canceled) {
+		t.Errorf("questions to the others ended with %v, want given up at once", late)
+	}
+}
+
 func TestNet_SameNodeTwice(t *testing.T) {
 	m := newMesh(t, 3)
 	first := m.start(1, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Bootstrap = true })

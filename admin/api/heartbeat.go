@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -115,6 +116,7 @@ func (a *API) heartbeat(ctx context.Context, r *http.Request, _ *Heartbeat) (any
 		return nil, notRegistered(id) // unregistered meanwhile
 	}
 	q, _ := a.o.Cluster.Quorum()
+	a.o.Logger.DebugContext(ctx, "heartbeat", slog.String("event", "broker.heartbeat"), slog.Int("broker", int(id)), slog.String("status", status(b)))
 	return HeartbeatAnswer{
 		Success: true, MetadataVersion: img.Version, CurrentVersion: img.Version, ControllerTerm: q.Term, BrokerStatus: status(b),
 		Message: message, Timestamp: now(),

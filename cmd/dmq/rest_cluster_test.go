@@ -14,6 +14,7 @@ import (
 
 	"github.com/distributedmq/dmq/admin/api"
 	"github.com/distributedmq/dmq/admin/client"
+	"github.com/distributedmq/dmq/internal/testport"
 )
 
 // restCluster is three nodes in this process, with their admin ports.
@@ -34,7 +35,13 @@ const within = time.Minute
 func startRESTCluster(t *testing.T, set ...string) *restCluster {
 	t.Helper()
 	c := &restCluster{t: t, nodes: make(map[int32]*restNode), dirs: make(map[int32]string), set: set}
-	c.ports = freePorts(t, 3)
+	ports, err := testport.Free(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range ports {
+		c.ports = append(c.ports, fmt.Sprintf("127.0.0.1:%d", port))
+	}
 	for id := range int32(3) {
 		c.dirs[id+1] = t.TempDir()
 		c.nodes[id+1] = c.node(id + 1)
@@ -42,34 +49,6 @@ func startRESTCluster(t *testing.T, set ...string) *restCluster {
 	c.start(1, 2, 3)
 	return c
 }
-
-// freePorts finds addresses below the range that the system hands out itself, so that a node that restarts gets its own again.
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	portsMu.Lock()
-	defer portsMu.Unlock()
-	var out []string
-	for ; len(out) < n && nextPort < 32000; nextPort++ {
-		address := fmt.Sprintf("127.0.0.1:%d", nextPort)
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, address)
-	}
-	if len(out) < n {
-		t.Fatal("no free ports")
-	}
-	return out
-}
-
-var (
-	portsMu  sync.Mutex // guards nextPort
-	nextPort = 27000
-)
 
 // node serves the admin port of a node that has not started yet.
 func (c *restCluster) node(id int32) *restNode {

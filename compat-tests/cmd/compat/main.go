@@ -23,7 +23,9 @@
 //	compat bench-failover   how long a cluster of three nodes is gone, of dmq and of Kafka
 //	compat bench-replication
 //	                        what records with three replicas cost, on dmq and on Kafka
+//	compat bench-rest       the original's figures: heartbeats, topics, pulls, elections, memory
 //	compat bench-metadata   how fast three nodes create topics, of dmq and of Kafka
+//	compat scenarios        the original's eight acceptance scenarios
 //	compat kill, powercut   crashes under load
 //	compat chaos            every kind of fault, on three nodes under load
 //	compat faults           faults planted in dmq: each has to be found
@@ -64,7 +66,7 @@ func run(ctx context.Context, args []string) (int, error) {
 	}
 	commands := map[string]func(context.Context, []string) (int, error){
 		"layout": layout, "with": with, "diff": runDiff, "life": runLife, "three": runThree, "voters": runVoters, "differences": differences, "go": runGo, "smoke": runSmoke, "kgo": runKgo, "groups": runGroups, "member": runMember,
-		"datadir": runDataDir, "groupdata": runGroupData, "tools": runTools, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-replication": benchReplication, "bench-metadata": benchMetadata, "kill": runKill, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
+		"datadir": runDataDir, "groupdata": runGroupData, "tools": runTools, "transcripts": runTranscripts, "storm": runStorm, "bench-groups": benchGroups, "bench-failover": benchFailover, "bench-replication": benchReplication, "bench-metadata": benchMetadata, "kill": runKill, "scenarios": runScenarios, "bench-rest": benchREST, "chaos": runChaos, "faults": runFaults, "powercut": runPowerCut,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

@@ -1,5 +1,5 @@
-// Package admin serves HTTP on the admin port: health, metrics, what is known of groups and, in later issues, the rest of REST
-// and the UI.
+// Package admin serves HTTP on the admin port: health, metrics, what is known of groups, the REST of package api and, in later
+// issues, the UI.
 //
 // It owns its HTTP server and nothing else. What it shows comes through small interfaces declared here; it never imports
 // broker. Life: New → Start (binds and serves) → Close, which joins the server's goroutine.

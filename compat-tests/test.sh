@@ -20,6 +20,7 @@
 #   transcripts only with LONG=1: the transcripts of the state machine of classic groups played by dmq
 #   datadir     Kafka's data directory opened by dmq, and dmq's partitions by Kafka
 #   faults      faults planted in dmq: the tests of their rooms have to find them
+#   scenarios   three controllers and two brokers from a services.json, by HTTP and kcat: the eight acceptance scenarios
 #   crash       kill -9 and power cuts under load; power cuts need root (or sudo) and loop devices
 #   chaos       90 seconds of every kind of fault on three nodes, always of the same seed; networks and disks of their own need root (or sudo)
 #
@@ -91,6 +92,7 @@ part groupdata $compat groupdata
 [ -z "${LONG:-}" ] || part transcripts $compat transcripts
 part datadir $compat datadir
 part faults $compat faults
+part scenarios $compat scenarios
 part "kill -9" $compat kill -rounds "$rounds"
 part "power cut" $compat powercut -rounds "$rounds"
 part chaos $compat chaos -seed 1 -duration 90s

@@ -67,7 +67,7 @@ func (a *app) bannerReady(f facts, took time.Duration, o nodeOptions) {
 	a.say("%sReady in %s\n", a.sign("✅ "), took.Round(time.Millisecond))
 	a.say("   Kafka       %s   try:  echo hello | dmq produce greetings%s\n", a.paint(a.err, bold, f.kafka), address)
 	if f.admin != "" {
-		a.say("   Admin       %s   /metrics /livez /readyz\n", f.admin)
+		a.say("   Admin       %s   /api/v1 /metrics /livez /readyz\n", f.admin)
 	}
 	a.say("   Durability  %s\n", f.durable)
 	warning := "Insecure: "

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -279,12 +280,19 @@ func createTopic(t *testing.T, cl *kgo.Client, name string, partitions, replicas
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	resp, err := kadm.NewClient(cl).CreateTopic(ctx, int32(partitions), int16(replicas), nil, name)
-	if err == nil {
-		err = resp.Err
-	}
-	if err != nil {
-		t.Fatalf("create topic %s: %v", name, err)
+	for unknown := false; ; unknown = true {
+		resp, err := kadm.NewClient(cl).CreateTopic(ctx, int32(partitions), int16(replicas), nil, name)
+		if err == nil {
+			err = resp.Err
+		}
+		switch {
+		case errors.Is(err, kerr.RequestTimedOut): // the controller was deposed while it decided: whether the topic exists is not known
+			continue
+		case err == nil, unknown && errors.Is(err, kerr.TopicAlreadyExists):
+			return
+		default:
+			t.Fatalf("create topic %s: %v", name, err)
+		}
 	}
 }
 

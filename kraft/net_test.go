@@ -409,7 +409,6 @@ func TestNet_FromBeforeTheNetwork(t *testing.T) {
 	check(t, catchUp(t, second))
 }
 
-// TestNet_SameNodeTwice: the second process with a node id is refused while the first one is there.
 // A node that looks for its quorum asks all controllers at once: those that do not answer are not waited for.
 func TestNet_DiscoveryDoesNotWait(t *testing.T) {
 	m := newMesh(t, 4)
@@ -429,11 +428,12 @@ func TestNet_DiscoveryDoesNotWait(t *testing.T) {
 		return slices.Clone(late.lost)
 	}
 	await(t, "the others are given up", func() bool { return len(lost()) >= 2 })
-	if late := lost(); len(late) != 2 || !errors.Is(late[0], context.Canceled) || !errors.Is(late[1], context.Canceled) {
-		t.Errorf("questions to the others ended with %v, want given up at once", late)
+	if ends := lost(); len(ends) != 2 || !errors.Is(ends[0], context.Canceled) || !errors.Is(ends[1], context.Canceled) {
+		t.Errorf("questions to the others ended with %v, want given up at once", ends)
 	}
 }
 
+// TestNet_SameNodeTwice: the second process with a node id is refused while the first one is there.
 func TestNet_SameNodeTwice(t *testing.T) {
 	m := newMesh(t, 3)
 	first := m.start(1, 1, raftstore.NewDisk(), func(o *kraft.Options) { o.Bootstrap = true })

@@ -38,29 +38,28 @@ func (n *node) newAskLinks() *askLinks {
 	return &askLinks{
 		slots: make(chan struct{}, asksMost), idle: make(map[protocol.NodeID][]*nodelink.Link), used: make(map[*nodelink.Link]struct{}),
 		dial: func(to protocol.NodeID) *nodelink.Link {
-			o := nodelink.Options{Dial: n.cfg.Dial, Address: func() (string, error) { return n.askAddress(to) }, ClientID: "dmq-admin", Logger: n.logger}
-			if to == n.props.NodeID {
+			o := n.linkOptions(to, "dmq-admin")
+			switch {
+			case to == n.props.NodeID:
 				o.Address = func() (string, error) { return "in this process", nil }
 				o.Dial = func(context.Context, string, string) (net.Conn, error) { return n.inProcessConn() }
+			case n.props.InterBrokerListener == "":
+				o.Address = func() (string, error) { return n.firstAddress(to) }
 			}
 			return nodelink.New(o)
 		},
 	}
 }
 
-// askAddress is where a broker answers this node: on the listener of brokers or, for a controller that has no such
-// configuration, on the broker's first one.
-func (n *node) askAddress(to protocol.NodeID) (string, error) {
-	if n.props.InterBrokerListener != "" {
-		return n.brokerAddress(to)
-	}
+// firstAddress is where a broker answers a controller, whose configuration does not name the listener of brokers: on its first one.
+func (n *node) firstAddress(to protocol.NodeID) (string, error) {
 	b := n.quorum.Image().Brokers[to]
 	if b == nil {
 		return "", fmt.Errorf("broker %d is not registered", to)
 	}
 	listeners := image.Listeners(b.Endpoints)
-	if len(listeners) == 0 {
-		return "", fmt.Errorf("broker %d has no listener", to)
+	if len(listeners) == 0 || b.ByREST() {
+		return "", fmt.Errorf("broker %d has no listener for Kafka's protocol", to)
 	}
 	return net.JoinHostPort(listeners[0].Host, strconv.Itoa(int(listeners[0].Port))), nil
 }

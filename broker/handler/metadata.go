@@ -279,7 +279,7 @@ func aliveBrokers(img *image.Image, listenerName string) []kmsg.MetadataResponse
 func randomBroker(img *image.Image) int32 {
 	var alive []protocol.NodeID
 	for id, b := range img.Brokers {
-		if !b.Fenced {
+		if !b.Fenced && !b.ByREST() {
 			alive = append(alive, id)
 		}
 	}

@@ -31,6 +31,18 @@ func TestAdminURL(t *testing.T) {
 	}
 }
 
+// What a broker registered over REST is not where Kafka's clients reach it.
+func TestBroker_EndpointByREST(t *testing.T) {
+	b := &image.Broker{Endpoints: []image.Endpoint{{Name: "PLAINTEXT", Host: "a", Port: 8081}}}
+	if _, ok := b.Endpoint("PLAINTEXT"); !ok {
+		t.Error("a broker's listener is not found")
+	}
+	b.Features = map[string]image.FeatureRange{image.RESTRegistration: {Max: 1}}
+	if e, ok := b.Endpoint("PLAINTEXT"); ok {
+		t.Errorf("got %+v of a broker registered over REST", e)
+	}
+}
+
 func TestImage_HasNativeBrokers(t *testing.T) {
 	rest := &image.Broker{Features: map[string]image.FeatureRange{image.RESTRegistration: {Max: 1}}}
 	native := &image.Broker{Features: map[string]image.FeatureRange{"metadata.version": {Max: 1}}}

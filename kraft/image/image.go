@@ -107,8 +107,12 @@ func (b *Broker) Cordoned() bool {
 // Active reports whether the broker may lead and join an ISR.
 func (b *Broker) Active() bool { return !b.Fenced && !b.InControlledShutdown }
 
-// Endpoint returns the endpoint of the named listener.
+// Endpoint returns the endpoint of the named listener. A broker that was registered over REST has none: what it registered is where it
+// says that it is, and nobody has seen it speak Kafka's protocol there.
 func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
+	if b.ByREST() {
+		return Endpoint{}, false
+	}
 	for _, e := range b.Endpoints {
 		if e.Name == listener {
 			return e, true

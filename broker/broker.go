@@ -54,6 +54,7 @@ type Broker struct {
 
 	mu      sync.Mutex // guards state, and Start and stop against each other
 	state   state
+	opened  atomic.Pointer[node] // nil unless the node has its metadata quorum open: it may be starting
 	running atomic.Pointer[node] // nil unless the node serves clients
 
 	done chan struct{}
@@ -123,8 +124,9 @@ func (b *Broker) Start(ctx context.Context) error {
 	if b.state == stateClosed {
 		return ErrClosed
 	}
-	n, err := startNode(ctx, b.cfg, b.props, b.stopped)
+	n, err := startNode(ctx, b.cfg, b.props, b.stopped, b.opened.Store)
 	if err != nil {
+		b.opened.Store(nil)
 		return err
 	}
 	b.running.Store(n)
@@ -210,6 +212,7 @@ func (b *Broker) Close() error {
 
 func (b *Broker) stop(how func(*node) error) error {
 	b.mu.Lock()
+	b.opened.Store(nil)
 	n := b.running.Swap(nil)
 	b.state = stateClosed
 	b.mu.Unlock()

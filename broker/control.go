@@ -30,12 +30,28 @@ func (c Control) node() (*node, error) {
 	return n, nil
 }
 
-// NodeID is the id of this node; before it runs, the configured one.
+// NodeID is the id of this node; before it has looked at its directories, the configured one.
 func (c Control) NodeID() protocol.NodeID {
-	if n := c.b.running.Load(); n != nil {
+	if n := c.b.opened.Load(); n != nil {
 		return n.props.NodeID
 	}
 	return c.b.props.NodeID
+}
+
+// Applied is the metadata that this node has applied so far, which is not all there is while the node starts; nil before it has any.
+func (c Control) Applied() *image.Image {
+	if n := c.b.opened.Load(); n != nil {
+		return n.quorum.Image()
+	}
+	return nil
+}
+
+// Quorum describes the metadata quorum as this node sees it, be it that the node is still starting; ok is false before it sees any.
+func (c Control) Quorum() (s kraft.Status, ok bool) {
+	if n := c.b.opened.Load(); n != nil {
+		return n.quorum.Status(), true
+	}
+	return kraft.Status{}, false
 }
 
 // VerifyLeader confirms with the quorum that this node is the active controller. Its image is then as new as any decision that was

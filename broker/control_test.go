@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/broker"
+	"github.com/distributedmq/dmq/broker/config"
 	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
@@ -54,6 +55,44 @@ func TestControl_WithoutARunningNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after the end")
+}
+
+// A node that starts shows what it sees of the quorum before it has caught up, and nothing once its start has failed.
+func TestControl_Starting(t *testing.T) {
+	props, _, err := config.Load(config.Sources{Set: []string{
+		"listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0", "dmq.admin.listen=", "log.dirs=" + t.TempDir(), "node.id=7",
+		"controller.quorum.voters=7@127.0.0.1:1,8@127.0.0.1:1,9@127.0.0.1:1", // two of which are never there
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Config{Properties: props})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() { failed <- b.Start(ctx) }()
+	c := b.Control()
+	for seen := false; !seen; {
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+			_, seen = c.Quorum()
+		}
+	}
+	if s, _ := c.Quorum(); c.Applied() == nil || b.Image() != nil || s.NodeID != 7 || s.Leader != -1 || c.NodeID() != 7 {
+		t.Errorf("got %+v, applied %v, image %v", s, c.Applied(), b.Image())
+	}
+	cancel()
+	if err := <-failed; err == nil {
+		t.Error("it has started without a quorum")
+	}
+	if _, ok := c.Quorum(); ok || c.Applied() != nil {
+		t.Error("a quorum is shown after the start has failed")
+	}
 }
 
 // Requests that wait long, such as fetches, hold up no others, and end with the node.

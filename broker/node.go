@@ -45,6 +45,7 @@ type node struct {
 	props   *config.Config
 	logger  *slog.Logger
 	stopped func(error) // tells the owner that the node cannot go on
+	opened  func(*node) // tells the owner that the quorum is open
 
 	identity         raftnet.Identity // of this run of the process
 	clusterID        string           // as configured, or as the directories say; "" not known yet
@@ -81,8 +82,8 @@ type node struct {
 var errStopping = errors.New("the node is stopping")
 
 // startNode runs the steps in order. When one fails it undoes those before it.
-func startNode(ctx context.Context, cfg Config, props *config.Config, stopped func(error)) (*node, error) {
-	n := &node{cfg: cfg, props: props, stopped: stopped, topics: new(metrics.Topics), requests: metrics.NewRequests()}
+func startNode(ctx context.Context, cfg Config, props *config.Config, stopped func(error), opened func(*node)) (*node, error) {
+	n := &node{cfg: cfg, props: props, stopped: stopped, opened: opened, topics: new(metrics.Topics), requests: metrics.NewRequests()}
 	n.logger = cfg.Logger.With(slog.Int("node", int(props.NodeID)))
 	run := context.WithoutCancel(ctx) // of what goes on after Start has returned
 	for _, step := range n.steps() {

@@ -71,6 +71,7 @@ func (n *node) openQuorum(ctx, _ context.Context) error {
 		}
 		return n.quorum.Close()
 	})
+	n.opened(n)
 	return nil
 }
 

@@ -2,12 +2,15 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +115,7 @@ func (n *Notifier) tell(ctx context.Context, term int64) {
 	var reached, missed atomic.Int32
 	slots := make(chan struct{}, pushesMost)
 	var pushes sync.WaitGroup
-	for _, b := range img.Brokers {
+	for _, b := range inOrder(img) {
 		to := image.AdminURL(b.Endpoints)
 		if b.ID == self || to == "" {
 			continue
@@ -133,6 +136,24 @@ func (n *Notifier) tell(ctx context.Context, term int64) {
 		n.o.Logger.InfoContext(ctx, "brokers were told of the new controller", slog.String("event", "controller.notify"), slog.Int64("term", term),
 			slog.Int("reached", int(reached.Load())), slog.Int("missed", int(missed.Load())), slog.Duration("dur", time.Since(start)))
 	}
+}
+
+// inOrder lists the brokers: those that are alive first, and dmq's own before those registered over REST, so that nobody waits for
+// addresses at which nobody is.
+func inOrder(img *image.Image) []*image.Broker {
+	rank := func(b *image.Broker) int {
+		switch {
+		case b.Fenced:
+			return 2
+		case b.ByREST():
+			return 1
+		default:
+			return 0
+		}
+	}
+	return slices.SortedFunc(maps.Values(img.Brokers), func(a, b *image.Broker) int {
+		return cmp.Or(rank(a)-rank(b), int(a.ID-b.ID))
+	})
 }
 
 // push tells one broker, until it answers, the tries are over or this node leads no more.

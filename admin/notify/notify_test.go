@@ -190,6 +190,10 @@ func TestNotifier(t *testing.T) {
 			map[string][]string{"a": {elected("0s", 7), elected("500ms", 7)}, "b": {elected("0s", 7)}},
 		},
 		{
+			"one that sends it elsewhere is not followed", func(string, int) (int, string, error) { return 307, "", nil },
+			func(f *fakeNode) { f.elect(1, 7, true) }, both(elected("0s", 7)),
+		},
+		{
 			"what is no answer", func(string, int) (int, string, error) { return 200, "<html>", nil },
 			func(f *fakeNode) { f.elect(1, 7, true) }, both(elected("0s", 7), elected("500ms", 7), elected("1s", 7)),
 		},

@@ -46,7 +46,10 @@ func watch(ctx context.Context, b *broker.Broker, logger *slog.Logger) (stop fun
 	}
 	n := notify.New(notify.Options{
 		Cluster: nodeCluster{control, b}, Changes: elections, Logger: logger.With(slog.String("component", "notify")),
-		HTTP: &http.Client{Transport: &http.Transport{DialContext: new(net.Dialer).DialContext, DisableKeepAlives: true}},
+		HTTP: &http.Client{
+			Transport:     &http.Transport{DialContext: new(net.Dialer).DialContext, DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // who is told does not say where else to send it
+		},
 	})
 	running.Go(func() {
 		defer ended()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,7 +18,9 @@ type Cluster interface {
 	NodeID() protocol.NodeID
 	// Image is the newest metadata that this node has applied; nil while the node starts.
 	Image() *image.Image
-	// Quorum describes the metadata quorum; ok is false while the node starts.
+	// Applied is the metadata applied so far, which is not all there is while the node starts; nil: none yet.
+	Applied() *image.Image
+	// Quorum describes the metadata quorum; ok is false before the node sees any.
 	Quorum() (q Quorum, ok bool)
 	// VerifyLeader confirms with the quorum that this node is the active controller.
 	VerifyLeader(ctx context.Context) error
@@ -56,7 +59,8 @@ type Options struct {
 	Broker  Broker // nil: this node is no broker
 	// HeartbeatInterval and SessionTimeout are what the node is configured with.
 	HeartbeatInterval, SessionTimeout time.Duration
-	Version                           string // of the program, for the document
+	Lookup                            func(ctx context.Context, host string) ([]netip.Addr, error) // of the addresses of a host
+	Version                           string                                                       // of the program, for the document
 	Logger                            *slog.Logger
 }
 
@@ -64,7 +68,9 @@ type Options struct {
 type API struct {
 	o       Options
 	told    told
-	memory  budget
+	bodies  budget        // what was received
+	reading budget        // records that brokers were asked for
+	sending budget        // answers that are being sent
 	heavy   chan struct{} // holds one for each of the few large answers that may be made at a time
 	handler http.Handler
 }
@@ -72,12 +78,15 @@ type API struct {
 // Prefix is where the API begins.
 const Prefix = "/api/v1"
 
-// heavyMost is how many answers that hold the whole metadata are made at a time.
+// heavyMost is how many answers that hold the whole metadata, or records, are made at a time.
 const heavyMost = 4
 
 // New returns the API. It starts nothing.
 func New(o Options) *API {
-	a := &API{o: o, memory: budget{most: bodiesMost}, heavy: make(chan struct{}, heavyMost)}
+	a := &API{
+		o: o, bodies: budget{most: bodiesMost}, reading: budget{most: readingMost}, sending: budget{most: sendingMost},
+		heavy: make(chan struct{}, heavyMost),
+	}
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(http.StatusForbidden, codeForbidden, "a page of another site may not change anything here").write(w)

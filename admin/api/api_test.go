@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,10 @@ func (f *fakeCluster) Image() *image.Image {
 	return f.img
 }
 
-func (f *fakeCluster) Quorum() (api.Quorum, bool) { return f.quorum, !f.starting }
+// Applied is there before Image, as the quorum is.
+func (f *fakeCluster) Applied() *image.Image { return f.img }
+
+func (f *fakeCluster) Quorum() (api.Quorum, bool) { return f.quorum, f.img != nil }
 
 func (f *fakeCluster) VerifyLeader(ctx context.Context) error {
 	if f.verify == nil {
@@ -95,6 +99,7 @@ func newCluster() *fakeCluster {
 	for id, host := range map[protocol.NodeID]string{1: "one", 2: "two", 3: "three"} {
 		records = append(records, &metadata.RegisterControllerRecord{ID: id, Endpoints: endpoints("CONTROLLER", host, 9093)})
 	}
+	records = append(records, &metadata.RegisterControllerRecord{ID: 4, Endpoints: endpoints("CONTROLLER", "four", 9093)[:1]}) // without an admin port
 	rest := map[string]image.FeatureRange{image.RESTRegistration: {Max: 1}}
 	records = append(records,
 		&metadata.RegisterBrokerRecord{ID: 1, Endpoints: endpoints("PLAINTEXT", "one", 9092)},
@@ -123,6 +128,12 @@ func serve(t *testing.T, c api.Cluster, b api.Broker) client {
 	t.Helper()
 	s := httptest.NewServer(api.New(api.Options{
 		Cluster: c, Broker: b, HeartbeatInterval: 5 * time.Second, SessionTimeout: 30 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
+			if host != "here" {
+				return nil, errors.New("no such host")
+			}
+			return []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("127.0.0.1")}, nil
+		},
 	}))
 	t.Cleanup(s.Close)
 	return client{t, s.URL + api.Prefix}
@@ -193,7 +204,9 @@ func TestAPI_LeaderOnly(t *testing.T) {
 		{"another node leads", func(c *fakeCluster) { c.quorum.Leader, c.quorum.Term = 3, 9 }, "NOT_CONTROLLER", "3", "http://three:9091", 9, false},
 		{"a leader without an admin port", func(c *fakeCluster) { c.quorum.Leader, c.quorum.Term = 4, 9 }, "NOT_CONTROLLER", "4", "", 9, false},
 		{"nobody leads", func(c *fakeCluster) { c.quorum.Leader = -1 }, "CONTROLLER_NOT_AVAILABLE", "", "", 0, true},
-		{"the node starts", func(c *fakeCluster) { c.starting = true }, "CONTROLLER_NOT_AVAILABLE", "", "", 0, true},
+		{"a leader that has not registered yet", func(c *fakeCluster) { c.quorum.Leader = 5 }, "CONTROLLER_NOT_AVAILABLE", "", "", 0, true},
+		{"the node starts, and knows nothing", func(c *fakeCluster) { c.starting, c.img = true, nil }, "CONTROLLER_NOT_AVAILABLE", "", "", 0, true},
+		{"the node starts, and knows who leads", func(c *fakeCluster) { c.starting, c.quorum.Leader = true, 3 }, "NOT_CONTROLLER", "3", "http://three:9091", 7, false},
 		{
 			"it believes that it leads, and the quorum does not confirm it",
 			func(c *fakeCluster) {
@@ -387,10 +400,16 @@ func TestAPI_NoBroker(t *testing.T) {
 	c.do(http.MethodPost, "/storage/metadata", `{"updateType":"CONTROLLER_CHANGED","controllerId":2,"term":8}`).want(t, http.StatusNotFound, "BROKER_NOT_AVAILABLE")
 }
 
+// A node that starts does not show metadata that it may not have all of, but says who leads as soon as it knows.
 func TestAPI_Starting(t *testing.T) {
 	c := newCluster()
 	c.starting = true
 	client := serve(t, c, &fakeBroker{})
+	if got := read[api.Controller](t, client.do(http.MethodGet, "/metadata/controller", ""), http.StatusOK); got.ControllerID != 1 || got.ControllerURL != "http://one:9091" || got.ControllerTerm != 7 {
+		t.Errorf("got %+v", got)
+	}
+	read[api.RaftStatus](t, client.do(http.MethodGet, "/raft/status", ""), http.StatusOK)
+	c.img = nil
 	for _, path := range []string{
 		"/metadata/controller", "/metadata/cluster", "/metadata/brokers", "/metadata/topics", "/metadata/heartbeat/status", "/raft/status", "/raft/state-machine/stats", "/storage/info",
 	} {

@@ -10,10 +10,12 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -29,7 +31,7 @@ type Registration struct {
 	Host     string `json:"host" required:"true"`
 	Port     int64  `json:"port" required:"true" doc:"1 to 65535"`
 	Rack     string `json:"rack,omitempty"`
-	AdminURL string `json:"adminUrl,omitempty" doc:"where CONTROLLER_CHANGED is pushed to; http://host:port when left out"`
+	AdminURL string `json:"adminUrl,omitempty" doc:"where CONTROLLER_CHANGED is pushed to, if the request comes from there; http://host:port when left out"`
 }
 
 // BrokerInfo is a registered broker.
@@ -41,7 +43,7 @@ type BrokerInfo struct {
 	Address       string `json:"address" doc:"host:port"`
 	Status        string `json:"status" enum:"ONLINE,OFFLINE"`
 	Rack          string `json:"rack"`
-	AdminURL      string `json:"adminUrl" doc:"empty when it has none"`
+	AdminURL      string `json:"adminUrl" doc:"where CONTROLLER_CHANGED is pushed to; empty: nothing is"`
 	Native        bool   `json:"native" doc:"whether it is a dmq broker, which keeps its own session, or was registered over REST"`
 	BrokerEpoch   int64  `json:"brokerEpoch"`
 	RegisteredAt  int64  `json:"registeredAt" doc:"-1: not known"`
@@ -108,7 +110,7 @@ func (a *API) brokers(img *image.Image) []BrokerInfo {
 func (a *API) broker(b *image.Broker) BrokerInfo {
 	host, port := clientAddress(b)
 	out := BrokerInfo{
-		ID: int32(b.ID), BrokerID: int32(b.ID), Host: host, Port: port, Address: net.JoinHostPort(host, strconv.Itoa(int(port))),
+		ID: int32(b.ID), BrokerID: int32(b.ID), Host: host, Port: port, Address: address(b),
 		Status: status(b), AdminURL: image.AdminURL(b.Endpoints), Native: !b.ByREST(), BrokerEpoch: int64(b.Epoch),
 		RegisteredAt: cmp.Or(b.RegisteredAt, -1), LastHeartbeat: millis(a.o.Cluster.LastContact(b.ID)),
 	}
@@ -126,7 +128,15 @@ func clientAddress(b *image.Broker) (host string, port int32) {
 	return "", 0
 }
 
-func (a *API) registerBroker(ctx context.Context, _ *http.Request, q *Registration) (any, error) {
+func address(b *image.Broker) string {
+	host, port := clientAddress(b)
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// registeredMost bounds the brokers that are registered over REST, but for those that register at the same time.
+const registeredMost = 1000
+
+func (a *API) registerBroker(ctx context.Context, r *http.Request, q *Registration) (any, error) {
 	img, err := a.image()
 	if err != nil {
 		return nil, err
@@ -136,17 +146,28 @@ func (a *API) registerBroker(ctx context.Context, _ *http.Request, q *Registrati
 		return nil, err
 	}
 	id := protocol.NodeID(req.BrokerID)
-	if known := img.Brokers[id]; known != nil {
+	known := img.Brokers[id]
+	if known == nil && registered(img) >= registeredMost {
+		return nil, errcode.New(errcode.KindPolicyViolation, "%d brokers are registered over REST, and no more are taken: unregister those that are gone", registeredMost)
+	}
+	if known != nil {
 		host, port := clientAddress(known)
 		same := host == req.Listeners[0].Host && port == int32(req.Listeners[0].Port)
 		switch {
 		case same && (!known.ByREST() || !known.Fenced):
 			return a.broker(known), nil
 		case !known.ByREST():
-			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is a dmq broker at %s: its registration is its own", id, net.JoinHostPort(host, strconv.Itoa(int(port))))
+			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is a dmq broker at %s: its registration is its own", id, address(known))
 		case !same && !known.Fenced:
-			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is registered at %s and ONLINE", id, net.JoinHostPort(host, strconv.Itoa(int(port))))
+			return nil, errcode.New(errcode.KindDuplicateBrokerRegistration, "broker %d is registered at %s and ONLINE", id, address(known))
 		}
+	}
+	push, err := a.pushEndpoint(ctx, r, q)
+	if err != nil {
+		return nil, err
+	}
+	if push != nil {
+		req.Listeners = append(req.Listeners, listenerOf(*push))
 	}
 	resp, err := a.o.Cluster.Decide(ctx, req)
 	if err != nil {
@@ -158,6 +179,17 @@ func (a *API) registerBroker(ctx context.Context, _ *http.Request, q *Registrati
 	a.o.Logger.InfoContext(ctx, "broker registered over REST", slog.String("event", "broker.register"), slog.Int("broker", int(id)),
 		slog.String("host", short(req.Listeners[0].Host)), slog.Int("port", int(req.Listeners[0].Port)))
 	return a.unfence(ctx, id)
+}
+
+// registered counts the brokers that are registered over REST.
+func registered(img *image.Image) int {
+	n := 0
+	for _, b := range img.Brokers {
+		if b.ByREST() {
+			n++
+		}
+	}
+	return n
 }
 
 // unfence beats for a broker that has just registered: whoever can ask is alive.
@@ -204,10 +236,6 @@ func registration(img *image.Image, q *Registration) (*kmsg.BrokerRegistrationRe
 	if len(q.Rack) > hostMost {
 		return nil, invalid("the rack has more than %d characters", hostMost)
 	}
-	admin, err := adminEndpoint(q)
-	if err != nil {
-		return nil, err
-	}
 	req := kmsg.NewPtrBrokerRegistrationRequest()
 	req.BrokerID, req.ClusterID, req.PreviousBrokerEpoch = id, img.ClusterID, -1
 	if q.Rack != "" {
@@ -222,11 +250,7 @@ func registration(img *image.Image, q *Registration) (*kmsg.BrokerRegistrationRe
 		return nil, err
 	}
 	req.IncarnationID, req.LogDirs = incarnation, [][16]byte{dir}
-	for _, e := range []image.Endpoint{{Name: "PLAINTEXT", Host: q.Host, Port: uint16(q.Port)}, admin} {
-		l := kmsg.NewBrokerRegistrationRequestListener()
-		l.Name, l.Host, l.Port, l.SecurityProtocol = e.Name, e.Host, e.Port, e.SecurityProtocol
-		req.Listeners = append(req.Listeners, l)
-	}
+	req.Listeners = append(req.Listeners, listenerOf(image.Endpoint{Name: "PLAINTEXT", Host: q.Host, Port: uint16(q.Port)}))
 	names := slices.Sorted(maps.Keys(img.Features))
 	if !slices.Contains(names, metadataVersion) {
 		names = append(names, metadataVersion)
@@ -237,6 +261,12 @@ func registration(img *image.Image, q *Registration) (*kmsg.BrokerRegistrationRe
 		req.Features = append(req.Features, f)
 	}
 	return req, nil
+}
+
+func listenerOf(e image.Endpoint) kmsg.BrokerRegistrationRequestListener {
+	l := kmsg.NewBrokerRegistrationRequestListener()
+	l.Name, l.Host, l.Port, l.SecurityProtocol = e.Name, e.Host, e.Port, e.SecurityProtocol
+	return l
 }
 
 // metadataVersion is a feature that every broker has to support.
@@ -272,7 +302,53 @@ func checkHost(host string) error {
 	return nil
 }
 
-// adminEndpoint is where pushes go.
+// pushEndpoint is where a broker that registers is told of elections; nil: nowhere. Whoever may register could otherwise have the
+// controller send requests to any address that it can reach, so there has to be the host that the registration comes from. What
+// is stored is that address rather than its name, which may stand for another one later; only TLS needs the name, and
+// checks it.
+func (a *API) pushEndpoint(ctx context.Context, r *http.Request, q *Registration) (*image.Endpoint, error) {
+	e, err := adminEndpoint(q)
+	if err != nil {
+		return nil, err
+	}
+	from, ok := origin(r)
+	if !ok || !a.isHost(ctx, e.Host, from) {
+		a.o.Logger.InfoContext(ctx, "a broker that registers will not be told of elections: the request does not come from the host of its admin port",
+			slog.String("event", "broker.register"), slog.String("host", short(e.Host)), slog.String("from", r.RemoteAddr))
+		return nil, nil //nolint:nilnil // nowhere
+	}
+	if e.SecurityProtocol == image.ProtocolPlaintext {
+		e.Host = from.String()
+	}
+	return &e, nil
+}
+
+// origin is the address that a request comes from; ok is false when a proxy says that it is another's.
+func origin(r *http.Request) (from netip.Addr, ok bool) {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
+		if len(r.Header.Values(name)) > 0 {
+			return netip.Addr{}, false
+		}
+	}
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return at.Addr().Unmap(), err == nil
+}
+
+// lookupWithin is how long the addresses of a host may take.
+const lookupWithin = 2 * time.Second
+
+// isHost reports whether a host has an address.
+func (a *API) isHost(ctx context.Context, host string, addr netip.Addr) bool {
+	if literal, err := netip.ParseAddr(host); err == nil {
+		return literal.Unmap() == addr
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupWithin)
+	defer cancel()
+	found, err := a.o.Lookup(ctx, host)
+	return err == nil && slices.ContainsFunc(found, func(f netip.Addr) bool { return f.Unmap() == addr })
+}
+
+// adminEndpoint is where a registration wants pushes to go.
 func adminEndpoint(q *Registration) (image.Endpoint, error) {
 	e := image.Endpoint{Name: image.AdminListener, Host: q.Host, Port: uint16(q.Port)}
 	if q.AdminURL == "" {

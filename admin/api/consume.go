@@ -2,9 +2,11 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,8 +24,15 @@ type Consume struct {
 	ConsumerGroup string `json:"consumerGroup,omitempty" doc:"taken for the original's clients: no offset is committed"`
 	MaxMessages   *int64 `json:"maxMessages,omitempty" doc:"100 when left out"`
 	MaxWaitMs     *int64 `json:"maxWaitMs,omitempty" doc:"how long to wait for a record; 500 when left out"`
-	MaxBytes      *int64 `json:"maxBytes,omitempty" doc:"of the batches read; 1048576 when left out"`
+	MaxBytes      *int64 `json:"maxBytes,omitempty" doc:"of the batches read, or fewer while others read much; 1048576 when left out"`
+	Isolation     string `json:"isolationLevel,omitempty" enum:"read_committed,read_uncommitted" doc:"whether records of transactions that are open or were aborted are left out, as by read_committed, the default"`
 }
+
+// Values of isolationLevel.
+const (
+	readCommitted   = "read_committed"
+	readUncommitted = "read_uncommitted"
+)
 
 // ConsumeAnswer holds records.
 type ConsumeAnswer struct {
@@ -77,6 +86,8 @@ func (q *Consume) check() (bounds, error) {
 		return b, invalid("offset is missing")
 	case *q.Offset < 0:
 		return b, errcode.New(errcode.KindOffsetOutOfRange, "offset %d is negative", *q.Offset)
+	case q.Isolation != "" && q.Isolation != readCommitted && q.Isolation != readUncommitted:
+		return b, invalid("isolationLevel %q is not one of %s and %s", short(q.Isolation), readCommitted, readUncommitted)
 	}
 	if n := q.MaxMessages; n != nil {
 		if *n < 1 || *n > consumeMost {
@@ -106,17 +117,30 @@ func (a *API) consume(ctx context.Context, r *http.Request, q *Consume) (any, er
 	if err := a.elsewhere(r, leader); err != nil {
 		return nil, err
 	}
+	granted, done := a.reading.some(int64(limits.bytes), readingLeast)
+	defer done()
+	limits.bytes = int32(granted)
 	resp, err := a.o.Cluster.Ask(ctx, leader, q.request(t, limits))
 	if err != nil {
 		return nil, err
 	}
+	made, err := a.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer made()
 	fetched := resp.(*kmsg.FetchResponse)
 	if err := kafkaError(fetched.ErrorCode, nil); err != nil {
 		return nil, err
 	}
 	for _, rt := range fetched.Topics {
 		for i := range rt.Partitions {
-			return q.answer(&rt.Partitions[i], limits)
+			answer, err := q.answer(&rt.Partitions[i], limits)
+			if err != nil {
+				return nil, err
+			}
+			text, err := encode(answer)
+			return encoded(text), err
 		}
 	}
 	return nil, errcode.New(errcode.KindUnknown, "broker %d did not answer for the partition", leader)
@@ -126,6 +150,9 @@ func (a *API) consume(ctx context.Context, r *http.Request, q *Consume) (any, er
 func (q *Consume) request(t *image.Topic, limits bounds) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(limits.wait.Milliseconds()), 1, limits.bytes
+	if q.Isolation != readUncommitted {
+		req.IsolationLevel = 1
+	}
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.TopicID = t.Name, t.ID
 	rp := kmsg.NewFetchRequestTopicPartition()
@@ -135,15 +162,18 @@ func (q *Consume) request(t *image.Topic, limits bounds) *kmsg.FetchRequest {
 	return req
 }
 
-func (q *Consume) answer(p *kmsg.FetchResponseTopicPartition, limits bounds) (any, error) {
+func (q *Consume) answer(p *kmsg.FetchResponseTopicPartition, limits bounds) (*ConsumeAnswer, error) {
 	if err := kafkaError(p.ErrorCode, nil); err != nil {
 		return nil, err
 	}
-	c := collector{q: q, end: p.HighWatermark, most: limits.messages, room: consumeBytesMost, next: *q.Offset, out: []ConsumeRecord{}}
+	c := collector{q: q, end: p.HighWatermark, most: limits.messages, room: consumeBytesMost, next: *q.Offset, out: []ConsumeRecord{}, aborted: p.AbortedTransactions}
+	slices.SortFunc(c.aborted, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset)
+	})
 	if err := c.batches(p.RecordBatches); err != nil && !errors.Is(err, errEnough) {
 		return nil, errcode.New(errcode.KindCorruptMessage, "records of topic %q, partition %d from offset %d on: %w", q.Topic, *q.Partition, *q.Offset, err)
 	}
-	return ConsumeAnswer{Messages: c.out, HighWaterMark: p.HighWatermark, NextOffset: c.next, Success: true, ErrorCode: errcode.Name(0)}, nil
+	return &ConsumeAnswer{Messages: c.out, HighWaterMark: p.HighWatermark, NextOffset: c.next, Success: true, ErrorCode: errcode.Name(0)}, nil
 }
 
 // collector takes records out of batches.
@@ -154,6 +184,9 @@ type collector struct {
 	room int   // bytes left
 	next int64 // behind what was looked at
 	out  []ConsumeRecord
+
+	aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction // by first offset; those that have begun are taken out
+	open    []int64                                              // producers whose transaction at hand was aborted
 }
 
 var errEnough = errors.New("there are enough records")
@@ -167,8 +200,8 @@ func (c *collector) batches(b []byte) error {
 			return nil
 		case errors.Is(err, records.ErrLegacy):
 			rest, err = c.legacy(b)
-		case err == nil && !batch.IsControl():
-			err = batch.Iterate(batchMost, c.add)
+		case err == nil:
+			err = c.batch(batch)
 		}
 		if err != nil {
 			return err
@@ -179,6 +212,24 @@ func (c *collector) batches(b []byte) error {
 		b = rest
 	}
 	return nil
+}
+
+// batch takes the records of a batch, unless they are the broker's own or of an aborted transaction.
+func (c *collector) batch(b records.Batch) error {
+	for len(c.aborted) > 0 && c.aborted[0].FirstOffset <= b.LastOffset() {
+		c.open = append(c.open, c.aborted[0].ProducerID)
+		c.aborted = c.aborted[1:]
+	}
+	i := slices.Index(c.open, b.ProducerID())
+	switch {
+	case b.IsControl() && i >= 0: // an aborted transaction ends with it
+		c.open = slices.Delete(c.open, i, i+1)
+		return nil
+	case b.IsControl(), b.IsTransactional() && i >= 0:
+		return nil
+	default:
+		return b.Iterate(batchMost, c.add)
+	}
 }
 
 // passed notes that everything below an offset was looked at.

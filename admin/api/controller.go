@@ -35,17 +35,19 @@ func (a *API) controllerRoutes() []route {
 // controller is the active controller, as far as this node knows: what the quorum says, or a controller that has told of its
 // election in a later term.
 func (a *API) controller() (c Controller, ok bool) {
-	q, running := a.o.Cluster.Quorum()
-	img := a.o.Cluster.Image()
-	if !running || img == nil {
+	q, opened := a.o.Cluster.Quorum()
+	img := a.o.Cluster.Applied()
+	if !opened || img == nil {
 		return Controller{ControllerID: -1, Timestamp: now()}, false
 	}
-	c = Controller{ControllerID: int32(q.Leader), ControllerTerm: q.Term, Timestamp: now()}
-	if id, term, known := a.told.newest(); known && term > q.Term {
-		c.ControllerID, c.ControllerTerm = int32(id), term
+	leader, term := q.Leader, q.Term
+	if id, later, known := a.told.newest(); known && later > term {
+		leader, term = id, later
 	}
-	c.ControllerURL = adminURL(img, protocol.NodeID(c.ControllerID))
-	return c, c.ControllerID >= 0
+	if img.Controllers[leader] == nil { // there is none, or this node has not yet heard where it is
+		leader = -1
+	}
+	return Controller{ControllerID: int32(leader), ControllerURL: adminURL(img, leader), ControllerTerm: term, Timestamp: now()}, leader >= 0
 }
 
 // adminURL is where the admin port of a node is, as it registered.
@@ -55,10 +57,14 @@ func adminURL(img *image.Image, id protocol.NodeID) string {
 			return url
 		}
 	}
-	if b := img.Brokers[id]; b != nil {
-		return image.AdminURL(b.Endpoints)
+	b := img.Brokers[id]
+	if b == nil {
+		return ""
 	}
-	return ""
+	if url := image.AdminURL(b.Endpoints); url != "" || !b.ByREST() {
+		return url
+	}
+	return "http://" + address(b) // it registered as one that speaks HTTP, be it that nothing is pushed to it
 }
 
 // verifyWithin bounds how long the quorum may take to confirm who leads: a leader that has lost it gives up well before.

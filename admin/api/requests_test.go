@@ -128,9 +128,9 @@ func TestRegisterBroker(t *testing.T) {
 		return req.ResponseKind(), nil
 	}
 	client := serve(t, c, nil)
-	got := read[api.BrokerInfo](t, client.do(http.MethodPost, "/metadata/brokers", `{"brokerId":103,"host":"b","port":8083,"rack":"r","adminUrl":"https://a:99/"}`), http.StatusOK)
+	got := read[api.BrokerInfo](t, client.do(http.MethodPost, "/metadata/brokers", `{"brokerId":103,"host":"b","port":8083,"rack":"r","adminUrl":"https://here:99/"}`), http.StatusOK)
 	want := api.BrokerInfo{
-		ID: 103, BrokerID: 103, Host: "b", Port: 8083, Address: "b:8083", Status: "ONLINE", Rack: "r", AdminURL: "https://a:99", BrokerEpoch: 13,
+		ID: 103, BrokerID: 103, Host: "b", Port: 8083, Address: "b:8083", Status: "ONLINE", Rack: "r", AdminURL: "https://here:99", BrokerEpoch: 13,
 		RegisteredAt: 1700000000000, LastHeartbeat: -1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -157,9 +157,59 @@ func TestRegisterBroker(t *testing.T) {
 		t.Error("a native broker was registered anew")
 	}
 	// One that is OFFLINE may come from another address.
-	if got := read[api.BrokerInfo](t, client.do(http.MethodPost, "/metadata/brokers", `{"id":102,"host":"new","port":1}`), http.StatusOK); got.Host != "new" || got.AdminURL != "http://new:1" || got.Status != "ONLINE" {
+	if got := read[api.BrokerInfo](t, client.do(http.MethodPost, "/metadata/brokers", `{"id":102,"host":"here","port":1}`), http.StatusOK); got.Host != "here" || got.AdminURL != "http://127.0.0.1:1" || got.Status != "ONLINE" {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// Elections are pushed to the host that a registration comes from, and to no other: whoever may register must not have the
+// controller send requests wherever it can.
+func TestRegisterBroker_Push(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		header     []string
+		want       string // of the ADMIN endpoint; "" none
+	}{
+		{"its own address", `"host":"127.0.0.1","port":8083`, nil, "http://127.0.0.1:8083"},
+		{"its own name: the address is kept, names may change", `"host":"here","port":8083`, nil, "http://127.0.0.1:8083"},
+		{"another port", `"host":"b","port":1,"adminUrl":"http://here:99"`, nil, "http://127.0.0.1:99"},
+		{"TLS checks the name", `"host":"b","port":1,"adminUrl":"https://here"`, nil, "https://here:443"},
+		{"mapped to IPv6", `"host":"::ffff:127.0.0.1","port":1`, nil, "http://127.0.0.1:1"},
+		{"another address", `"host":"127.0.0.1","port":1,"adminUrl":"http://192.0.2.1:80"`, nil, ""},
+		{"the address of another interface", `"host":"127.0.0.2","port":1`, nil, ""},
+		{"another name", `"host":"elsewhere","port":1`, nil, ""},
+		{"through a proxy", `"host":"127.0.0.1","port":1`, []string{"X-Forwarded-For", "192.0.2.7"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCluster()
+			got := "not asked"
+			c.decide = func(req kmsg.Request) (kmsg.Response, error) {
+				var endpoints []image.Endpoint
+				for _, l := range req.(*kmsg.BrokerRegistrationRequest).Listeners {
+					endpoints = append(endpoints, image.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
+				}
+				got = image.AdminURL(endpoints)
+				return nil, errors.New("enough")
+			}
+			serve(t, c, nil).do(http.MethodPost, "/metadata/brokers", `{"id":103,`+tt.body+`}`, tt.header...)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRegisterBroker_TooMany(t *testing.T) {
+	c := newCluster()
+	brokers := maps.Clone(c.img.Brokers)
+	for id := protocol.NodeID(1000); id < 2000; id++ {
+		b := *brokers[101]
+		b.ID = id
+		brokers[id] = &b
+	}
+	c.img.Brokers = brokers
+	serve(t, c, nil).do(http.MethodPost, "/metadata/brokers", `{"id":103,"host":"b","port":8083}`).want(t, http.StatusBadRequest, "POLICY_VIOLATION")
+	serve(t, c, nil).do(http.MethodPost, "/metadata/brokers", `{"id":1000,"host":"rest","port":8081}`).want(t, http.StatusOK, "")
 }
 
 func TestRegisterBroker_Refused(t *testing.T) {
@@ -417,7 +467,7 @@ func batch(t *testing.T, o records.BuilderOptions, values ...string) []byte {
 	return out
 }
 
-func consumed(t *testing.T, highWatermark int64, raw []byte, body string) answer {
+func consumed(t *testing.T, highWatermark int64, raw []byte, body string, aborted ...kmsg.FetchResponseTopicPartitionAbortedTransaction) answer {
 	t.Helper()
 	c := newCluster()
 	c.ask = func(_ context.Context, _ protocol.NodeID, req kmsg.Request) (kmsg.Response, error) {
@@ -425,6 +475,9 @@ func consumed(t *testing.T, highWatermark int64, raw []byte, body string) answer
 		rt := kmsg.NewFetchResponseTopic()
 		rp := kmsg.NewFetchResponseTopicPartition()
 		rp.HighWatermark, rp.RecordBatches = highWatermark, raw
+		if req.(*kmsg.FetchRequest).IsolationLevel == 1 {
+			rp.AbortedTransactions = aborted
+		}
 		rt.Partitions = append(rt.Partitions, rp)
 		resp.Topics = append(resp.Topics, rt)
 		return resp, nil
@@ -470,6 +523,36 @@ func TestConsume(t *testing.T) {
 	}
 }
 
+// Records of aborted transactions are left out, unless they are asked for.
+func TestConsume_Aborted(t *testing.T) {
+	transaction := func(offset, producer int64, values ...string) []byte {
+		return batch(t, records.BuilderOptions{BaseOffset: offset, Transactional: true, HasProducer: true, ProducerID: producer}, values...)
+	}
+	marker := func(offset, producer int64) []byte {
+		return batch(t, records.BuilderOptions{BaseOffset: offset, Control: true, Transactional: true, HasProducer: true, ProducerID: producer}, "marker")
+	}
+	raw := slices.Concat(
+		transaction(0, 1, "0", "1"), transaction(2, 2, "2"), batch(t, records.BuilderOptions{BaseOffset: 3}, "3"),
+		marker(4, 1), transaction(5, 1, "5"), transaction(6, 2, "6"), marker(7, 2), marker(8, 1), transaction(9, 2, "9"), marker(10, 2),
+	)
+	aborted := []kmsg.FetchResponseTopicPartitionAbortedTransaction{{ProducerID: 2, FirstOffset: 2}, {ProducerID: 1, FirstOffset: 0}} // as they ended
+	for isolation, want := range map[string][]int64{
+		"":                                     {3, 5, 9},
+		`,"isolationLevel":"read_committed"`:   {3, 5, 9},
+		`,"isolationLevel":"read_uncommitted"`: {0, 1, 2, 3, 5, 6, 9},
+	} {
+		got := read[api.ConsumeAnswer](t, consumed(t, 11, raw, `{"topic":"orders","partition":0,"offset":0`+isolation+`}`, aborted...), http.StatusOK)
+		var offsets []int64
+		for _, m := range got.Messages {
+			offsets = append(offsets, m.Offset)
+		}
+		if !slices.Equal(offsets, want) || got.NextOffset != 11 {
+			t.Errorf("%s: got %v, next %d, want %v", isolation, offsets, got.NextOffset, want)
+		}
+	}
+	consumed(t, 11, raw, `{"topic":"orders","partition":0,"offset":0,"isolationLevel":"serializable"}`).want(t, http.StatusBadRequest, "INVALID_REQUEST")
+}
+
 func TestConsume_Corrupt(t *testing.T) {
 	raw := batch(t, records.BuilderOptions{}, "value")
 	raw[61] = 0x7f // the first record claims to be longer than the batch
@@ -484,4 +567,6 @@ func TestBodies(t *testing.T) {
 	client.do(http.MethodPost, "/metadata/topics", `{"topicName":"`+strings.Repeat("x", 100_000)+`"}`).want(t, http.StatusRequestEntityTooLarge, "MESSAGE_TOO_LARGE")
 	client.do(http.MethodPost, "/storage/messages", `{"topic":"`+strings.Repeat("x", 17<<20)+`"}`).want(t, http.StatusRequestEntityTooLarge, "MESSAGE_TOO_LARGE")
 	client.do(http.MethodPost, "/storage/messages", `{"topic":"`+strings.Repeat("x", 15<<20)+`","messages":[{}]}`).want(t, http.StatusNotFound, "UNKNOWN_TOPIC_OR_PARTITION")
+	// Two bytes that become a record of many.
+	client.do(http.MethodPost, "/storage/messages", `{"topic":"orders","messages":[{}`+strings.Repeat(",{}", 5<<20)+`]}`).want(t, http.StatusRequestEntityTooLarge, "MESSAGE_TOO_LARGE")
 }

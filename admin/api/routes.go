@@ -110,26 +110,45 @@ func (a *API) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 		defer cancel()
-		answer, err := a.run(ctx, w, r, &rt)
-		switch {
+		text, err := a.run(ctx, w, r, &rt)
+		switch size := int64(len(text)); {
 		case err != nil:
 			a.refuse(w, r, err)
 		case rt.answer == nil:
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(rt.status)
+		case size <= sendingLeast:
+			send(w, rt.status, text)
+		case a.sending.takeOne(size):
+			defer a.sending.give(size)
+			send(w, rt.status, text)
 		default:
-			writeJSON(w, rt.status, answer)
+			a.refuse(w, r, errOverloaded("too much is being sent at a time"))
 		}
 	})
 }
 
-func (a *API) run(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route) (any, error) {
+// encoded is an answer that is JSON already.
+type encoded []byte
+
+// turn waits for the turn to make an answer that takes much memory: few are made at a time. done ends it.
+func (a *API) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case a.heavy <- struct{}{}:
+		return func() { <-a.heavy }, nil
+	case <-ctx.Done():
+		return nil, errOverloaded("too many large answers are being made")
+	}
+}
+
+// run finds the answer to a request, as JSON.
+func (a *API) run(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route) ([]byte, error) {
 	if rt.broker && a.o.Broker == nil {
 		return nil, fail(http.StatusNotFound, errcode.Name(int16(errcode.KindBrokerNotAvailable)), "node %d is no broker", a.o.Cluster.NodeID())
 	}
 	var body []byte
 	if rt.body != nil {
-		read, done, err := a.memory.read(w, r, rt.limit)
+		read, done, err := a.bodies.read(w, r, rt.limit)
 		defer done()
 		if err != nil {
 			return nil, err
@@ -144,14 +163,20 @@ func (a *API) run(ctx context.Context, w http.ResponseWriter, r *http.Request, r
 		}
 	}
 	if rt.heavy {
-		select {
-		case a.heavy <- struct{}{}:
-			defer func() { <-a.heavy }()
-		case <-ctx.Done():
-			return nil, errOverloaded("too many large answers are being made")
+		done, err := a.turn(ctx)
+		if err != nil {
+			return nil, err
 		}
+		defer done()
 	}
-	return rt.serve(ctx, r, body)
+	answer, err := rt.serve(ctx, r, body)
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := answer.(encoded); ok {
+		return text, nil
+	}
+	return encode(answer)
 }
 
 // refuse answers a request that failed.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,6 +20,9 @@ import (
 func newAPI(c *config.Config, b *broker.Broker, logger *slog.Logger) http.Handler {
 	o := api.Options{
 		Cluster: nodeCluster{b.Control(), b}, HeartbeatInterval: c.BrokerHeartbeatInterval, SessionTimeout: c.BrokerSessionTimeout,
+		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
 		Version: versionInfo().Version, Logger: logger,
 	}
 	if c.IsBroker {
@@ -25,7 +31,7 @@ func newAPI(c *config.Config, b *broker.Broker, logger *slog.Logger) http.Handle
 	return api.New(o)
 }
 
-// nodeCluster shows the cluster to the REST of a node (api.Cluster).
+// nodeCluster shows the cluster to the REST of a node (api.Cluster, notify.Cluster).
 type nodeCluster struct {
 	broker.Control
 	b *broker.Broker
@@ -34,7 +40,7 @@ type nodeCluster struct {
 func (n nodeCluster) Image() *image.Image { return n.b.Image() }
 
 func (n nodeCluster) Quorum() (api.Quorum, bool) {
-	s, ok := n.b.Quorum()
+	s, ok := n.Control.Quorum()
 	if !ok {
 		return api.Quorum{Leader: -1}, false
 	}

@@ -154,7 +154,7 @@ func TestREST_Cluster(t *testing.T) {
 		n := c.nodes[id]
 		for _, rt := range []struct{ method, path, body string }{
 			{http.MethodPost, "/metadata/heartbeat/1", ""},
-			{http.MethodPost, "/metadata/brokers", `{"id":101,"host":"h","port":1}`},
+			{http.MethodPost, "/metadata/brokers", `{"id":101,"host":"127.0.0.1","port":1}`},
 			{http.MethodDelete, "/metadata/brokers/1", ""},
 			{http.MethodPost, "/metadata/topics", `{"topicName":"orders"}`},
 			{http.MethodDelete, "/metadata/topics/orders", ""},

@@ -242,6 +242,9 @@ func TestREST_Journey(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 	got[api.BrokerInfo](t, get("/metadata/brokers/101"), http.StatusOK)
+	if seen, err := kadm.NewClient(n.kafkaClient()).ListBrokers(t.Context()); err != nil || !slices.Equal(seen.NodeIDs(), []int32{1}) {
+		t.Errorf("Kafka's clients are told of brokers %v, %v, want none of REST", seen.NodeIDs(), err)
+	}
 	if placed := got[api.Topic](t, post("/metadata/topics", `{"topicName":"placed","numPartitions":4}`), http.StatusCreated); placed.Partitions[3].Leader != 1 {
 		t.Errorf("a broker of REST got a replica beside native ones: %+v", placed)
 	}
@@ -308,7 +311,7 @@ func TestREST_ConsumeWaits(t *testing.T) {
 func TestREST_VersionSurvives(t *testing.T) {
 	dir := t.TempDir()
 	n := startRESTNode(t, "log.dirs="+dir)
-	n.call(http.MethodPost, "/metadata/brokers", `{"id":101,"host":"h","port":1}`)
+	n.call(http.MethodPost, "/metadata/brokers", `{"id":101,"host":"127.0.0.1","port":1}`)
 	before := got[api.ClusterMetadata](t, n.call(http.MethodGet, "/metadata/cluster", ""), http.StatusOK)
 	n.stop()
 	n = startRESTNode(t, "log.dirs="+dir)

@@ -133,17 +133,15 @@ func (a *API) consume(ctx context.Context, r *http.Request, q *Consume) (any, er
 	if err := kafkaError(fetched.ErrorCode, nil); err != nil {
 		return nil, err
 	}
-	for _, rt := range fetched.Topics {
-		for i := range rt.Partitions {
-			answer, err := q.answer(&rt.Partitions[i], limits)
-			if err != nil {
-				return nil, err
-			}
-			text, err := encode(answer)
-			return encoded(text), err
-		}
+	if len(fetched.Topics) == 0 || len(fetched.Topics[0].Partitions) == 0 {
+		return nil, errcode.New(errcode.KindUnknown, "broker %d did not answer for the partition", leader)
 	}
-	return nil, errcode.New(errcode.KindUnknown, "broker %d did not answer for the partition", leader)
+	answer, err := q.answer(&fetched.Topics[0].Partitions[0], limits)
+	if err != nil {
+		return nil, err
+	}
+	text, err := encode(answer)
+	return encoded(text), err
 }
 
 // request makes Kafka's request of it.

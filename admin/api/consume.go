@@ -30,8 +30,8 @@ type Consume struct {
 
 // Values of isolationLevel.
 const (
-	readCommitted   = "read_committed"
-	readUncommitted = "read_uncommitted"
+	ReadCommitted   = "read_committed"
+	ReadUncommitted = "read_uncommitted"
 )
 
 // ConsumeAnswer holds records.
@@ -86,8 +86,8 @@ func (q *Consume) check() (bounds, error) {
 		return b, invalid("offset is missing")
 	case *q.Offset < 0:
 		return b, errcode.New(errcode.KindOffsetOutOfRange, "offset %d is negative", *q.Offset)
-	case q.Isolation != "" && q.Isolation != readCommitted && q.Isolation != readUncommitted:
-		return b, invalid("isolationLevel %q is not one of %s and %s", short(q.Isolation), readCommitted, readUncommitted)
+	case q.Isolation != "" && q.Isolation != ReadCommitted && q.Isolation != ReadUncommitted:
+		return b, invalid("isolationLevel %q is not one of %s and %s", short(q.Isolation), ReadCommitted, ReadUncommitted)
 	}
 	if n := q.MaxMessages; n != nil {
 		if *n < 1 || *n > consumeMost {
@@ -148,7 +148,7 @@ func (a *API) consume(ctx context.Context, r *http.Request, q *Consume) (any, er
 func (q *Consume) request(t *image.Topic, limits bounds) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(limits.wait.Milliseconds()), 1, limits.bytes
-	if q.Isolation != readUncommitted {
+	if q.Isolation != ReadUncommitted {
 		req.IsolationLevel = 1
 	}
 	rt := kmsg.NewFetchRequestTopic()

@@ -335,7 +335,10 @@ func (a *app) readREST(ctx context.Context, cl *client.Client, rest []restRange,
 func (a *app) pollREST(ctx context.Context, cl *client.Client, r restRange, at int64) (records []api.ConsumeRecord, next int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, restWait+time.Duration(a.timeout))
 	defer cancel()
-	q := api.Consume{Topic: r.topic, Partition: &r.partition, Offset: &at, MaxMessages: new(int64(restBatchRecords)), MaxWaitMs: new(restWait.Milliseconds())}
+	q := api.Consume{
+		Topic: r.topic, Partition: &r.partition, Offset: &at, MaxMessages: new(int64(restBatchRecords)), MaxWaitMs: new(restWait.Milliseconds()),
+		Isolation: api.ReadUncommitted, // as without --admin-url
+	}
 	var answer api.ConsumeAnswer
 	if err := cl.Any(ctx, http.MethodPost, "/storage/consume", q, &answer); err != nil {
 		return nil, at, restTopicFailure(ctx, cl, r.topic, err)

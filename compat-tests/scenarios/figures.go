@@ -263,17 +263,24 @@ func (f *figures) memory(ctx context.Context) error {
 		nodes    []*Node
 		original int64
 	}{{"memory of a controller", f.p.t.Controllers, 250}, {"memory of a broker", f.p.t.Brokers, 200}} {
-		var most int64
+		var resident, own int64
 		for _, n := range kind.nodes {
-			rss, err := n.rss()
+			all, private, err := n.memory()
 			if err != nil {
 				return err
 			}
-			most = max(most, rss)
+			resident, own = max(resident, all), max(own, private)
 		}
-		fmt.Fprintf(f.o.Out, "%-54s %9d MiB                     original %8d MB %-14s %6.1f times\n", fmt.Sprintf("%s, the largest, %d partitions", kind.what, s.PartitionCount), most>>20, kind.original, "", float64(kind.original)/float64(most>>20))
+		what := fmt.Sprintf("%s, the largest, %d partitions", kind.what, s.PartitionCount)
+		f.memoryLine(what, resident, kind.original)
+		f.memoryLine("- without the pages of the program's file", own, kind.original)
 	}
 	return nil
+}
+
+func (f *figures) memoryLine(what string, bytes, original int64) {
+	mb := float64(bytes) / 1e6
+	fmt.Fprintf(f.o.Out, "%-54s %9.1f MB                      original %8d MB %-14s %6.1f times\n", what, mb, original, "", float64(original)/mb)
 }
 
 // failover kills the controller again and again.

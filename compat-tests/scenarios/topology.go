@@ -193,17 +193,19 @@ func (n *Node) logged(parts ...string) (count int, err error) {
 	return count, err
 }
 
-// rss is the memory of the process in bytes.
-func (n *Node) rss() (int64, error) {
+// memory is what the process has resident, in bytes, and what of that is its own: the rest is pages of the program's file, which all
+// nodes of a machine share.
+func (n *Node) memory() (resident, own int64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var size, resident int64
-	if _, err := fmt.Fscan(bytes.NewReader(text), &size, &resident); err != nil {
-		return 0, err
+	var size, shared int64
+	if _, err := fmt.Fscan(bytes.NewReader(text), &size, &resident, &shared); err != nil {
+		return 0, 0, err
 	}
-	return resident * int64(os.Getpagesize()), nil
+	page := int64(os.Getpagesize())
+	return resident * page, (resident - shared) * page, nil
 }
 
 // reply is what an admin port answered.

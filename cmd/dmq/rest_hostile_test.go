@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,9 +149,10 @@ func TestREST_ManyLargeBodies(t *testing.T) {
 		})
 	}
 	asking.Wait()
+	expected := []int{0, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable, http.StatusRequestTimeout} // the last on a slow machine
 	for status := range seen {
-		if status != 0 && status != http.StatusRequestEntityTooLarge && status != http.StatusServiceUnavailable {
-			t.Errorf("got %v, want 413 and 503 only", seen)
+		if !slices.Contains(expected, status) {
+			t.Errorf("got %v, want no status but %v", seen, expected)
 		}
 	}
 	if r := n.call(http.MethodPost, "/storage/messages", `{"topic":"t","messages":[{"value":"dg=="}]}`); r.StatusCode != http.StatusOK {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/distributedmq/dmq/admin/api"
 	"github.com/distributedmq/dmq/admin/client"
+	"github.com/distributedmq/dmq/protocol"
 )
 
 // adminFlag adds --admin-url to a command that can do its work by the admin port, too.
@@ -157,7 +158,7 @@ func listTopicsREST(ctx context.Context, a *app, cl *client.Client, pattern *reg
 	for i := range m.Topics {
 		t := &m.Topics[i]
 		lt := listedTopic{
-			Name: t.TopicName, ID: t.TopicID, Internal: strings.HasPrefix(t.TopicName, "__"), Partitions: len(t.Partitions), Replicas: int(t.ReplicationFactor),
+			Name: t.TopicName, ID: t.TopicID, Internal: protocol.InternalTopic(t.TopicName), Partitions: len(t.Partitions), Replicas: int(t.ReplicationFactor),
 		}
 		for _, p := range t.Partitions {
 			if len(p.ISR) < int(t.ReplicationFactor) {
@@ -200,7 +201,7 @@ func describeTopicsREST(ctx context.Context, a *app, cl *client.Client, names []
 
 func restTopic(t *api.Topic) describedTopic {
 	out := describedTopic{
-		Name: t.TopicName, ID: t.TopicID, Internal: strings.HasPrefix(t.TopicName, "__"), Replicas: int(t.ReplicationFactor),
+		Name: t.TopicName, ID: t.TopicID, Internal: protocol.InternalTopic(t.TopicName), Replicas: int(t.ReplicationFactor),
 		Partitions: []describedPartition{}, Configs: []configEntry{},
 	}
 	for _, p := range t.Partitions {

@@ -449,13 +449,15 @@ func (n *node) mustProduce(tp protocol.TopicPartition, acks int16, values ...str
 	return res.BaseOffset
 }
 
-// log returns the log of a partition.
-func (n *node) log(tp protocol.TopicPartition) *commitlog.Log {
+// log returns the log of a partition. A broker that has just started may only be about to open one that has no records.
+func (n *node) log(tp protocol.TopicPartition) (l *commitlog.Log) {
 	n.c.t.Helper()
-	l, found, err := n.logs.Get(tp)
-	if err != nil || !found {
-		n.c.t.Fatalf("log of %s: found %v, %v", tp, found, err)
-	}
+	n.c.wait(fmt.Sprintf("broker %d has the log of %s", n.id, tp), func() bool {
+		var found bool
+		var err error
+		l, found, err = n.logs.Get(tp)
+		return found && err == nil
+	})
 	return l
 }
 

@@ -95,11 +95,11 @@ func newNamespaces(ctx context.Context, nodes int) (*namespaces, error) {
 		{"link", "set", n.prefix, "up"},
 	}
 	for i := 1; i <= nodes; i++ {
-		space, here := n.space(i), fmt.Sprintf("%s-%d", n.prefix, i)
+		space := n.space(i)
 		commands = append(commands,
 			[]string{"netns", "add", space},
-			[]string{"link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", space},
-			[]string{"link", "set", here, "master", n.prefix, "up"},
+			[]string{"link", "add", space, "type", "veth", "peer", "name", "eth0", "netns", space},
+			[]string{"link", "set", space, "master", n.prefix, "up"},
 			[]string{"-n", space, "addr", "add", n.host(i) + "/24", "dev", "eth0"},
 			[]string{"-n", space, "link", "set", "eth0", "up"},
 			[]string{"-n", space, "link", "set", "lo", "up"},
@@ -116,6 +116,7 @@ func newNamespaces(ctx context.Context, nodes int) (*namespaces, error) {
 	return n, nil
 }
 
+// space is the name of a node's namespace, and of the outer end of the pair of devices that leads into it.
 func (n *namespaces) space(node int) string { return fmt.Sprintf("%s-%d", n.prefix, node) }
 
 // host is the address of a node, or of the clients.
@@ -216,6 +217,9 @@ func (n *namespaces) close() error {
 	for i := 1; i <= n.nodes; i++ {
 		if n.delayed[i] != nil {
 			n.delayed[i].close()
+		}
+		if _, err := os.Stat("/sys/class/net/" + n.space(i)); err == nil { // deleting the namespace would take it away some time later
+			errs = append(errs, run(ctx, "ip", "link", "del", n.space(i)))
 		}
 		if _, err := os.Stat("/run/netns/" + n.space(i)); err == nil {
 			errs = append(errs, run(ctx, "ip", "netns", "del", n.space(i)))

@@ -140,10 +140,13 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestCompareMissing: a replica without a folder is one without records.
 func TestCompareMissing(t *testing.T) {
 	dirs := write(t, three(t))
-	res := replicas.Compare(dirs, []replicas.Partition{{Topic: "t", HighWatermark: 8, Nodes: []int32{1, 2}}, {Topic: "u", Nodes: []int32{1, 2}}})
-	if res.Partitions != 2 || res.Batches != 8 || len(res.Mismatches) != 1 || !strings.Contains(res.Mismatches[0], "u-0: node 1: no segment") {
+	res := replicas.Compare(dirs, []replicas.Partition{
+		{Topic: "t", HighWatermark: 8, Nodes: []int32{1, 2}}, {Topic: "u", Nodes: []int32{1, 2}}, {Topic: "v", HighWatermark: 1, Nodes: []int32{1, 2}},
+	})
+	if res.Partitions != 3 || res.Batches != 8 || len(res.Mismatches) != 1 || !strings.Contains(res.Mismatches[0], "v-0: node 1: the log ends at 0, below the high watermark 1") {
 		t.Errorf("Compare = %+v", res)
 	}
 }

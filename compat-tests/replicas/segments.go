@@ -36,14 +36,11 @@ type epochBegin struct {
 	offset      int64
 }
 
-// open stands at the first batch of the folder.
+// open stands at the first batch of the folder. A replica that never had a record may have no segment, and no folder.
 func open(node int32, dir string) (*cursor, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil {
 		return nil, err
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("node %d: no segment in %s", node, dir)
 	}
 	slices.Sort(files)
 	c := &cursor{node: node, dir: dir, files: files, leaderEpoch: -1}

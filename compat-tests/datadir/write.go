@@ -96,9 +96,14 @@ func (w *writer) fill(ctx context.Context) error {
 		configs    []string
 	}
 	for _, t := range []topic{
-		{"codecs", 1, nil}, {"segments", 2, []string{"segment.bytes=1048576", "retention.ms=999999999"}}, {"idempotent", 1, []string{"max.message.bytes=2000000"}},
-		{"deleted", 1, []string{"segment.bytes=1048576"}}, {"compacted", 1, []string{"cleanup.policy=compact", "min.cleanable.dirty.ratio=0.9"}},
-		{"empty", 3, nil}, {"append-time", 1, []string{"message.timestamp.type=LogAppendTime"}}, {"a.name-with_signs", 1, nil},
+		{"codecs", 1, nil},
+		{"segments", 2, []string{"segment.bytes=1048576", "retention.ms=999999999"}},
+		{"idempotent", 1, []string{"max.message.bytes=2000000"}},
+		{"deleted", 1, []string{"segment.bytes=1048576"}},
+		{"compacted", 1, []string{"cleanup.policy=compact", "min.cleanable.dirty.ratio=0.9"}},
+		{"empty", 3, nil},
+		{"append-time", 1, []string{"message.timestamp.type=LogAppendTime"}},
+		{"a.name-with_signs", 1, nil},
 	} {
 		if err := w.create(ctx, t.name, t.partitions, t.configs...); err != nil {
 			return fmt.Errorf("create %s: %w", t.name, err)

@@ -254,7 +254,8 @@ func (p *play) beat(ctx context.Context, leader *Node) (api.HeartbeatAnswer, err
 	return ask[api.HeartbeatAnswer](ctx, leader, http.MethodPost, fmt.Sprintf("/metadata/heartbeat/%d", foreign), `{"metadataVersion":1}`, http.StatusOK)
 }
 
-// Scenario 7: orders, 3 partitions, RF 2: 201; leaders 101,102,101, the other replica 102,101,102; on every node's disk.
+// Scenario 7: orders, 3 partitions, RF 2: 201; leaders 101,102,101, the other replica 102,101,102; on every node's disk, which is
+// where a node has synced what it shows of the metadata. A partition gets its folder with its first record.
 func (p *play) topicCreation(ctx context.Context) error {
 	leader, _, err := p.controller(ctx, p.t.Controllers...)
 	if err != nil {
@@ -280,13 +281,6 @@ func (p *play) topicCreation(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, b := range p.t.Brokers {
-			for i := range 3 {
-				if _, err := os.Stat(filepath.Join(p.o.Dir, fmt.Sprintf("data-%d", b.ID), fmt.Sprintf("orders-%d", i))); err != nil {
-					return err
-				}
-			}
-		}
 		return nil
 	})
 	if err != nil {
@@ -303,6 +297,11 @@ func (p *play) records(ctx context.Context) error {
 	}
 	if _, err := p.t.Brokers[0].kcat(ctx, "by kcat\n", "-P", "-t", "orders", "-p", "1"); err != nil {
 		return err
+	}
+	for _, b := range p.t.Brokers {
+		if _, err := os.Stat(filepath.Join(p.o.Dir, fmt.Sprintf("data-%d", b.ID), "orders-1")); err != nil { // both have acknowledged
+			return err
+		}
 	}
 	m, err := ask[api.ConsumeAnswer](ctx, p.t.Brokers[1], http.MethodPost, "/storage/consume", `{"topic":"orders","partition":1,"offset":0,"maxWaitMs":10000}`, http.StatusOK)
 	if err != nil || len(m.Messages) != 1 || string(m.Messages[0].Value) != "by kcat" {

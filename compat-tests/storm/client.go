@@ -99,7 +99,8 @@ func (c *client) leave(context.Context) {
 
 func (c *client) gone() { c.h.Add(Event{Group: c.group, Member: c.name, Kind: Gone}) }
 
-// cut ends the client's connections and lets it open no more: what it still wants to say nobody hears.
+// cut ends the client's connections and lets it open no more: what it still wants to say nobody hears. Nobody waits until it has
+// given up saying it, either, which takes up to twenty seconds.
 func (c *client) cut() {
 	c.mu.Lock()
 	c.dead = true
@@ -107,7 +108,7 @@ func (c *client) cut() {
 		_ = conn.Close()
 	}
 	c.mu.Unlock()
-	c.cl.CloseAllowingRebalance()
+	go c.cl.CloseAllowingRebalance()
 }
 
 // took notes the commits that the broker took.

@@ -214,7 +214,7 @@ func TestCache_UpdatesWhatIsFetched(t *testing.T) {
 	bar := partOf("bar", barID, 0)
 	x := cl.fetch(0, []fetchsession.Partition{changed, bar}, part(0), part(77))
 	wantParts(t, x, changed, part(2), bar)
-	wantAnswer(t, x.Finish(at(0), quiet(x)), fetchsession.Answer{SessionID: id, Omit: []bool{true, true, false}})
+	wantAnswer(t, x.Finish(at(0), quiet(x)), fetchsession.Answer{SessionID: id, Omit: []bool{false, true, false}})
 	if c.Partitions() != 3 {
 		t.Errorf("got %d partitions cached, want 3", c.Partitions())
 	}
@@ -270,6 +270,18 @@ func TestContext_SendsNews(t *testing.T) {
 			a = x.Finish(at(0), quiet(x))
 			wantAnswer(t, a, fetchsession.Answer{SessionID: cl.id, Omit: []bool{true, !tc.next}})
 		})
+	}
+}
+
+// A follower drops an answer that comes after it has heard of another leader epoch, and the high watermark with it.
+func TestContext_SendsTheHighWatermarkAgainInANewLeaderEpoch(t *testing.T) {
+	c := newCache(10)
+	cl := &client{t, c, create(c, 0, 2, true), 1}
+	later := part(1)
+	later.CurrentLeaderEpoch = 7
+	for _, omitted := range []bool{false, true} { // once in the epoch
+		x := cl.fetch(0, []fetchsession.Partition{part(0), later})
+		wantAnswer(t, x.Finish(at(0), quiet(x)), fetchsession.Answer{SessionID: cl.id, Omit: []bool{true, omitted}})
 	}
 }
 

@@ -10,6 +10,7 @@
 //     is not created: the answer's session id 0 makes the client send full fetches.
 //  2. A session lives until it is closed by its client, evicted for a more valuable one (see Cache.evict), or empty.
 //  3. A session's epoch moves with each request of it; a request with another epoch changes nothing.
+//  4. What was answered before counts as known only within a leader epoch of the partition.
 //
 // Locks: session.mu before Cache.mu. What Cache needs of a session for eviction is guarded by Cache.mu.
 package fetchsession

@@ -59,6 +59,9 @@ func (s *session) update(parts []Partition, forgotten []protocol.TopicIDPartitio
 		k := keyOf(parts[i].TopicIDPartition, s.byID)
 		if c := s.partitions[k]; c != nil {
 			name := c.Topic
+			if c.CurrentLeaderEpoch != parts[i].CurrentLeaderEpoch {
+				c.highWatermark = -1 // a follower took over nothing that came after it had heard of the epoch
+			}
 			c.Partition = parts[i]
 			if c.Topic == "" {
 				c.Topic = name

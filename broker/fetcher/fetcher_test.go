@@ -236,6 +236,23 @@ func TestFetcher_HealsAfterAnUncleanElection(t *testing.T) {
 		c.nodes[3].mustProduce(tp0, 1, "x", "y", "z", "more", "than", "was", "lost")
 		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 3})
 	})
+	t.Run("logs that are compacted", func(t *testing.T) {
+		c := behind(t)
+		for _, id := range ids(1, 2) {
+			l := c.nodes[id].log(tp0)
+			cfg := l.Config()
+			cfg.CleanupCompact = true
+			l.SetConfig(cfg)
+		}
+		rise(c)
+		c.wait("they are copied", func() bool { return c.nodes[1].log(tp0).LogEndOffset() == 2 && c.nodes[2].log(tp0).LogEndOffset() == 2 })
+		for _, id := range ids(1, 2) {
+			if l := c.nodes[id].log(tp0); l.LogStartOffset() != 0 {
+				t.Errorf("the log of broker %d begins at %d, want 0", id, l.LogStartOffset())
+			}
+		}
+		healed(t, c, map[protocol.NodeID]int64{1: 3, 2: 3})
+	})
 	t.Run("one that was down, and hears of it from a later leader", func(t *testing.T) {
 		c := behind(t)
 		two := c.nodes[2]

@@ -170,12 +170,20 @@ func (f *Follower) Advance(ctx context.Context, highWatermark, logStartOffset in
 
 // Truncate removes what the leader does not have, by leader epoch and by nothing else. diverging is the largest epoch of the
 // leader not above this log's last one, and where it ends there. More than one round may be needed: whether the logs agree,
-// the next fetch tells. Records below the high watermark are never removed: it fails with *BelowHighWatermarkError.
+// the next fetch tells. Records below the high watermark are never removed: it fails with *BelowHighWatermarkError. A compacted log
+// that an unclean election has overtaken begins anew instead.
 func (f *Follower) Truncate(diverging EpochEnd) error {
 	return f.do(func() error {
 		own, end := f.log.EndOffsetForEpoch(int32(diverging.Epoch))
 		offset := truncationOffset(diverging, EpochEnd{Epoch: protocol.LeaderEpoch(own), EndOffset: end}, f.log.LogEndOffset())
-		if offset < f.log.HighWatermark() {
+		switch {
+		case offset < f.log.LogEndOffset() && f.compacted() && f.overtaken():
+			// What it has below may lack records that were superseded by what has to go. The leader has them, if not more: where
+			// its log begins, it says when it is asked for the first.
+			err := f.log.TruncateFullyAndStartAt(0)
+			f.tellLost(offset)
+			return err
+		case offset < f.log.HighWatermark():
 			return f.beginAt(offset)
 		}
 		err := f.log.TruncateTo(offset)
@@ -204,6 +212,11 @@ func (f *Follower) beginAt(offset int64) error {
 	err := f.log.TruncateFullyAndStartAt(offset)
 	f.tellLost(start)
 	return err
+}
+
+// compacted reports whether records may have been removed because there are newer ones of their keys.
+func (f *Follower) compacted() bool {
+	return f.log.Config().CleanupCompact || f.log.CleanedOffset() > 0
 }
 
 // overtaken reports whether an unclean election came after everything that this replica knows.

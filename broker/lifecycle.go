@@ -42,7 +42,8 @@ type lifecycle struct {
 	reg      registration
 	link     requester
 	interval time.Duration
-	applied  func() int64 // the metadata position this broker has applied
+	timeout  time.Duration // of the session; it starts anew with each beat
+	applied  func() int64  // the metadata position this broker has applied
 	offline  func() []protocol.TopicID
 	cordoned func() []protocol.TopicID
 	news     chan struct{} // holds one: there is something to tell before the next beat is due
@@ -51,6 +52,8 @@ type lifecycle struct {
 	epoch     atomic.Int64 // of the present registration; -1 before the first
 	connected atomic.Bool  // the last beat was answered
 	lastBeat  atomic.Int64 // when one was, in milliseconds since the Unix epoch
+
+	confirmed atomic.Pointer[time.Time] // when the last beat was sent that was answered with this broker not being fenced
 }
 
 // brokerEpoch is the epoch of the present registration; -1 before the first.
@@ -152,14 +155,47 @@ func (l *lifecycle) request(ctx context.Context, req kmsg.Request) (kmsg.Respons
 
 // beat sends one heartbeat.
 func (l *lifecycle) beat(ctx context.Context) (fenced bool, err error) {
+	sent := time.Now()
 	r, err := l.heartbeat(ctx, false)
 	l.connected.Store(err == nil)
 	if err != nil {
 		return true, err
 	}
+	if !r.IsFenced {
+		l.confirmed.Store(&sent)
+	}
 	l.lastBeat.Store(time.Now().UnixMilli())
 	l.logger.DebugContext(ctx, "heartbeat answered", slog.String("event", "broker.heartbeat"), slog.Bool("fenced", r.IsFenced))
 	return r.IsFenced, nil
+}
+
+const (
+	confirmPatience = 500 * time.Millisecond
+	confirmInterval = 5 * time.Millisecond
+)
+
+// awaitConfirmed returns once this broker's session is known to hold. A process that was stopped for longer than the session lasts
+// may have been succeeded by others without knowing, and what it would answer from memory is old. When it runs again it hears of
+// that within milliseconds. It waits no longer than confirmPatience: while there is no controller nobody can be succeeded.
+func (l *lifecycle) awaitConfirmed() {
+	holds := func() bool {
+		sent := l.confirmed.Load()
+		return sent != nil && time.Since(*sent) < l.timeout
+	}
+	if holds() {
+		return
+	}
+	deadline := time.NewTimer(confirmPatience)
+	defer deadline.Stop()
+	tick := time.NewTicker(confirmInterval)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return
+		}
+	}
 }
 
 func (l *lifecycle) heartbeat(ctx context.Context, wantShutdown bool) (*kmsg.BrokerHeartbeatResponse, error) {

@@ -76,7 +76,7 @@ func none() []protocol.TopicID { return nil }
 
 func newLifecycle(f *fakeController) *lifecycle {
 	return &lifecycle{
-		reg: registration{nodeID: 1, previous: -1}, link: f, interval: 2 * time.Second,
+		reg: registration{nodeID: 1, previous: -1}, link: f, interval: 2 * time.Second, timeout: 9 * time.Second,
 		applied: func() int64 { return 0 }, offline: none, cordoned: none, logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -103,6 +103,41 @@ func TestLifecycle_Start(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLifecycle_AwaitConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeController{}
+		l := newLifecycle(f)
+		l.news = make(chan struct{}, 1)
+		wait := func() time.Duration {
+			began := time.Now()
+			l.awaitConfirmed()
+			return time.Since(began)
+		}
+		if got := wait(); got != confirmPatience {
+			t.Errorf("waited %s before the first beat", got)
+		}
+		if err := l.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(l.timeout - time.Millisecond) // virtual
+		if got := wait(); got != 0 {
+			t.Errorf("waited %s while the session holds", got)
+		}
+		time.Sleep(time.Second) // virtual: longer than the session
+		if got := wait(); got != confirmPatience {
+			t.Errorf("waited %s while the controller does not answer", got)
+		}
+		stop := spawn(t.Context(), l.run)
+		time.AfterFunc(100*time.Millisecond, l.beatSoon)
+		if got := wait(); got < 100*time.Millisecond || got > 100*time.Millisecond+confirmInterval {
+			t.Errorf("waited %s for a beat after 100 ms", got)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestLifecycle_BeatsAndRegistersAgain(t *testing.T) {

@@ -364,7 +364,7 @@ func (n *node) startServers(_, _ context.Context) error {
 		BrokerEpoch: n.life.brokerEpoch,
 		Topics:      n.topics,
 	}
-	deps.Groups = n.groups
+	deps.Groups, deps.AwaitConfirmed = n.groups, n.life.awaitConfirmed
 	n.handler = handler.New(deps)
 	for _, l := range n.props.Listeners {
 		s := n.door // it is open already
@@ -437,6 +437,7 @@ func (n *node) newLifecycle() *lifecycle {
 			previous:    n.logs.PreviousBrokerEpoch(),
 		},
 		interval: n.props.BrokerHeartbeatInterval,
+		timeout:  n.props.BrokerSessionTimeout,
 		applied:  func() int64 { return n.quorum.Image().Version },
 		offline:  func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Offline }) },
 		cordoned: func() []protocol.TopicID { return n.directories(func(d logdir.DirInfo) bool { return d.Cordoned }) },

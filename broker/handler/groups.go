@@ -34,8 +34,9 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
 // groupHandler serves the APIs of the group coordinator.
 type groupHandler struct {
-	h      *Handler
-	groups Groups
+	h              *Handler
+	groups         Groups
+	awaitConfirmed func() // see Deps
 }
 
 // register adds the group APIs to the dispatcher.

@@ -24,11 +24,14 @@ type groups struct {
 	fetch  []kmsg.OffsetFetchRequestGroup
 	delete *kmsg.OffsetDeleteRequest
 	ids    []string
+	asked  int // how often it was awaited that the broker is not fenced
 
 	parked chan func()                                                         // joins wait here, if it is there
 	found  func(g *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup // of OffsetFetch
 	code   int16                                                               // of what is committed or deleted
 }
+
+func (g *groups) awaitConfirmed() { g.asked++ }
 
 func (g *groups) Partition(string) int32 { return 0 }
 
@@ -61,6 +64,9 @@ func (g *groups) OffsetCommit(_ group.Caller, req *kmsg.OffsetCommitRequest, rep
 }
 
 func (g *groups) OffsetFetch(asked *kmsg.OffsetFetchRequestGroup, _ bool, reply func(kmsg.OffsetFetchResponseGroup)) {
+	if g.asked == 0 {
+		panic("read before it was awaited that the broker is not fenced")
+	}
 	g.fetch = append(g.fetch, *asked)
 	reply(g.found(asked))
 }

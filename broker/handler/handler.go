@@ -43,6 +43,9 @@ type Deps struct {
 	Logger     *slog.Logger
 	Data       Data
 	Groups     Groups
+
+	// AwaitConfirmed returns once the controller has confirmed lately that this broker is not fenced, or soon. nil: at once.
+	AwaitConfirmed func()
 }
 
 // Handler dispatches requests to the handler of their API key.
@@ -72,7 +75,7 @@ func New(d Deps) *Handler {
 		requestTimeout: 30 * time.Second,
 	}
 	h.data = newDataHandler(h, d.Data)
-	h.groups = &groupHandler{h: h, groups: d.Groups}
+	h.groups = &groupHandler{h: h, groups: d.Groups, awaitConfirmed: d.AwaitConfirmed}
 	h.apis = h.table()
 	return h
 }

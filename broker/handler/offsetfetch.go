@@ -14,13 +14,17 @@ import (
 //
 // OffsetFetch: v1-v10
 //
-// Behaviour: see group.State.OffsetFetch.
+// Behaviour: see group.State.OffsetFetch. A coordinator that was stopped for longer than its broker's session lasts finds out first
+// whether it still is one: else committed offsets would go back (I18).
 //
 // Version notes:
 //   - v1 has no error of the whole: each partition has it
 //   - v2 null topics are all topics; v7 require stable (KIP-447); v8 several groups (KIP-709)
 //   - v9 member id and epoch (KIP-848); v10 topics by id: UNKNOWN_TOPIC_ID, and topics without one are left out of all
 func (g *groupHandler) serveOffsetFetch(_ *listener.Request, req *kmsg.OffsetFetchRequest, reply func(*kmsg.OffsetFetchResponse)) {
+	if g.awaitConfirmed != nil {
+		g.awaitConfirmed()
+	}
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	if req.Version < 8 {
 		asked := soleGroup(req)

@@ -185,7 +185,7 @@ func newStack(tb testing.TB) *stack {
 			Sessions:    fetchsession.New(fetchsession.Options{Rand: rand.New(rand.NewPCG(1, 2))}),
 			BrokerEpoch: func() protocol.BrokerEpoch { return 77 },
 		},
-		Groups: &s.groups,
+		Groups: &s.groups, AwaitConfirmed: s.groups.awaitConfirmed,
 	})
 	s.server = listener.New(listener.Options{
 		Name: "PLAINTEXT", Scope: protocol.ScopeBroker, Handler: s.handler, Logger: slog.New(slog.DiscardHandler),

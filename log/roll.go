@@ -22,6 +22,9 @@ func (l *Log) makeRoom(rd *round, d *segment.Batch, lastOffset int64) error {
 	if err := l.flushRound(rd); err != nil {
 		return err
 	}
+	if err := l.settle(); err != nil { // the first batch of a log that is copied may already be too far for its first segment
+		return err
+	}
 	base := max(d.BaseOffset,
 		// a follower's batch behind a gap
 		rd.end)

@@ -94,3 +94,47 @@ func TestSettle_FullDisk(t *testing.T) {
 		t.Errorf("read %q, %v", values, err)
 	}
 }
+
+// TestSettle_BeforeARoll copies from a leader whose first records were compacted away: the first batch is too far from offset 0 for
+// the first segment.
+func TestSettle_BeforeARoll(t *testing.T) {
+	mem := newMem(t)
+	l, err := openTestLog(t, mem, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const far = 3 << 31
+	b := records.Batch(batchOf(t, records.BuilderOptions{}, "far"))
+	b.SetBaseOffset(far)
+	b.SetPartitionLeaderEpoch(1)
+	if _, err := l.AppendAsFollower(b, 1); err != nil {
+		t.Fatal(err)
+	}
+	l.sync(t)
+	if l, err = openTestLog(t, mem.CrashClone(vfs.CrashOptions{}), func(o *commitlog.Options) { o.Config.CleanupCompact = true }); err != nil {
+		t.Fatal(err)
+	}
+	if values, err := readValues(l.Log, 0, far+1, 100); len(values) != 1 || err != nil {
+		t.Errorf("read %q, %v", values, err)
+	}
+}
+
+// TestTruncateFullyAndStartAt_FullDisk has no room for the folder: nothing has changed, and nothing is broken.
+func TestTruncateFullyAndStartAt_FullDisk(t *testing.T) {
+	mem := newMem(t)
+	l, err := openTestLog(t, mem, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.AssignEpoch(3, 0); err != nil {
+		t.Fatal(err)
+	}
+	mem.SetCapacity(1)
+	if err := l.TruncateFullyAndStartAt(7); err == nil || len(l.failed) > 0 {
+		t.Fatalf("on a full disk: %v, failed %v", err, l.failed)
+	}
+	mem.SetCapacity(0)
+	if err := l.TruncateFullyAndStartAt(7); err != nil || l.LogEndOffset() != 7 {
+		t.Errorf("with room: %v, the log ends at %d", err, l.LogEndOffset())
+	}
+}

@@ -149,6 +149,9 @@ func (l *Log) reloadProducers(end int64) error {
 // left of what the log knew of leader epochs and producers.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 	return l.changeLayout(func() error {
+		if err := l.settle(); err != nil { // what is checkpointed from here on speaks of this folder
+			return err // nothing has changed
+		}
 		if err := l.startAt(offset); err != nil {
 			return l.fail(err)
 		}
@@ -157,9 +160,6 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 }
 
 func (l *Log) startAt(offset int64) error {
-	if err := l.settle(); err != nil { // what is checkpointed from here on speaks of this folder
-		return err
-	}
 	gone := l.list()
 	// The new segment comes first where its name is free, so that a crash leaves one or the other.
 	early := offset > l.end.Load()

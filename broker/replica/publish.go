@@ -112,7 +112,7 @@ func (m *Manager) expect(p *Partition) {
 		}
 		p.mu.Lock() // remove comes before this or after it
 		defer p.mu.Unlock()
-		if p.role.Load().deleted {
+		if p.role.Load().deleted || p.previous != nil { // what comes after a deleted one is opened, when that is gone
 			return
 		}
 		if err := m.logs.Expect(p.tp, p.id); err != nil {

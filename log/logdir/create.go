@@ -131,33 +131,37 @@ func (m *Manager) createLocked(p *partition, id protocol.TopicID, fresh bool) (l
 // begin prepares for a new partition: no checkpoint speaks of a former one of that name, and no folder has records of one. Its
 // own folder is made when the first record comes (invariant 7 of package commitlog).
 func (m *Manager) begin(p *partition, id protocol.TopicID) error {
+	records := false
 	err := m.forget(p.dir, p.tp)
 	if err == nil {
-		err = m.takeLeftover(p, id)
+		records, err = m.takeLeftover(p, id)
 	}
 	if err != nil {
 		m.ioError(p.dir, err)
 		return storageError(fmt.Errorf("create partition %s: %w", p.tp, err))
+	}
+	if records {
+		return errcode.New(errcode.KindKafkaStorageError,
+			"folder %s appeared while the broker runs and holds records: restart to have it looked at, or move it away", p.path())
 	}
 	p.topicID.Store(&id)
 	return nil
 }
 
 // takeLeftover makes a folder that should not be there that of a new partition, unless it holds records.
-func (m *Manager) takeLeftover(p *partition, id protocol.TopicID) error {
+func (m *Manager) takeLeftover(p *partition, id protocol.TopicID) (records bool, err error) {
 	segments, err := m.segmentFiles(p)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.at.Store(&marks{folderless: true})
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if holdRecords(segments) {
-		return errcode.New(errcode.KindKafkaStorageError,
-			"folder %s appeared while the broker runs and holds records: restart to have it looked at, or move it away", p.path())
+		return true, nil
 	}
-	return checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id})
+	return false, checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id})
 }
 
 func holdRecords(segments []fs.FileInfo) bool {
@@ -169,6 +173,7 @@ func (m *Manager) makeFolder(p *partition, id protocol.TopicID) error {
 	if err := m.o.FS.MkdirAll(p.path(), 0o755); err != nil {
 		return err
 	}
+	p.made.Store(true)
 	if err := checkpoint.CreatePartitionMetadata(m.o.FS, p.path(), checkpoint.PartitionMetadata{TopicID: id}); err != nil {
 		return err
 	}

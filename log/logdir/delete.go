@@ -87,7 +87,7 @@ func (m *Manager) setAside(p *partition, suffix string) (path string, err error)
 		p.clean = false // it was not flushed
 		p.dir.unrecovered.Add(1)
 	}
-	if !p.marks().folderless {
+	if !p.marks().folderless || p.made.Load() { // a full disk may have left it half made
 		path = filepath.Join(p.dir.path, name)
 		if err = m.o.FS.Rename(p.path(), path); err == nil {
 			err = p.dir.names.sync(m.o.FS, p.dir.path)

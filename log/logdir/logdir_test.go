@@ -658,6 +658,10 @@ func TestCreate_TakesALeftoverFolder(t *testing.T) {
 	must(t, vfs.WriteFileAtomic(fsys, "/data/full-0/00000000000000000000.log", []byte("records")))
 	_, err = m.Create(tp("full", 0), topicID(1))
 	wantKind(t, "create over records", err, errcode.KindKafkaStorageError)
+	wantKind(t, "expect over records", m.Expect(tp("full", 0), topicID(1)), errcode.KindKafkaStorageError)
+	if d := m.Dirs()[0]; d.Err != nil {
+		t.Errorf("one folder killed the directory: %v", d.Err)
+	}
 	must(t, m.Close(true, 1))
 }
 
@@ -1348,5 +1352,35 @@ func TestDelete_OnAFullDisk(t *testing.T) {
 	must(t, m.Close(true, 1))
 	if !exists(t, fsys, "/data/.kafka_cleanshutdown") {
 		t.Error("no clean mark")
+	}
+}
+
+// TestDelete_OfAHalfMadeFolder deletes a partition to whose first record the disk had no room. If its folder stayed, a later partition
+// of that name could come to lie in two directories, and the broker would not start.
+func TestDelete_OfAHalfMadeFolder(t *testing.T) {
+	fsys := newFailing(vfs.NewMem())
+	m := open(t, fsys, nil)
+	l, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	for _, full := range []string{"/data/t-0", ".log"} { // the folder itself, then what is in it
+		fsys.set(func(_ vfs.Op, name string) error {
+			if strings.HasSuffix(name, full) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		_, err = l.AppendAsLeader(batchOf(t, "a"), 0, commitlog.FromClient)
+		wantKind(t, "append on a full disk", err, errcode.KindKafkaStorageError)
+	}
+	fsys.set(nil)
+	if !exists(t, fsys, "/data/t-0") {
+		t.Fatal("no folder was made: the test proves nothing")
+	}
+	must(t, m.Delete(tp("t", 0), topicID(1)))
+	must(t, m.Close(true, 1))
+	m = open(t, fsys, func(o *logdir.Options) { o.DeleteDelay = -1 })
+	defer m.Close(true, 2)
+	if infos, err := m.Partitions(t.Context()); len(infos) != 0 || err != nil {
+		t.Errorf("after a restart: %+v, %v", infos, err)
 	}
 }

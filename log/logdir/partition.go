@@ -31,6 +31,7 @@ type partition struct {
 	err   error // why it cannot be opened, where trying again would not help
 	clean bool  // the log was closed and nothing has to be checked
 
+	made    atomic.Bool                      // its log made the folder, as far as it came
 	topicID atomic.Pointer[protocol.TopicID] // as its folder says; nil: not read yet, zero: the folder does not say
 }
 

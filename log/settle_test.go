@@ -104,7 +104,7 @@ func TestSettle_BeforeARoll(t *testing.T) {
 		t.Fatal(err)
 	}
 	const far = 3 << 31
-	b := records.Batch(batchOf(t, records.BuilderOptions{}, "far"))
+	b := batchOf(t, records.BuilderOptions{}, "far")
 	b.SetBaseOffset(far)
 	b.SetPartitionLeaderEpoch(1)
 	if _, err := l.AppendAsFollower(b, 1); err != nil {

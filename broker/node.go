@@ -290,11 +290,7 @@ func (n *node) directoryOf(tp protocol.TopicPartition) protocol.TopicID {
 	if p == nil {
 		return protocol.TopicID{}
 	}
-	i := slices.Index(p.Replicas, n.props.NodeID)
-	if i < 0 || i >= len(p.Directories) {
-		return protocol.TopicID{}
-	}
-	return p.Directories[i]
+	return p.Directory(n.props.NodeID)
 }
 
 func (n *node) dynamic(img *image.Image) config.Dynamic {

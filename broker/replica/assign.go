@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/distributedmq/dmq/kraft/image"
 	"github.com/distributedmq/dmq/protocol"
 	"github.com/distributedmq/dmq/protocol/errcode"
 )
@@ -92,16 +91,7 @@ func (m *Manager) knowsDirectory(tp protocol.TopicIDPartition, dir protocol.Topi
 	if p == nil || img.Topic(tp.Topic).ID != tp.ID {
 		return true
 	}
-	i := slices.Index(p.Replicas, m.nodeID)
-	return i < 0 || directoryOf(p, i) == dir
-}
-
-// directoryOf is the directory of a replica by its place; zero: not known.
-func directoryOf(p *image.Partition, i int) protocol.TopicID {
-	if i < len(p.Directories) {
-		return p.Directories[i]
-	}
-	return protocol.TopicID{}
+	return !slices.Contains(p.Replicas, m.nodeID) || p.Directory(m.nodeID) == dir
 }
 
 // tellDirectories tells the controller what it does not know, until ctx ends.

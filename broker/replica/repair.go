@@ -50,9 +50,7 @@ func (m *Manager) noteDamage(p *Partition, err error) {
 
 // mayRepair says whether the metadata show that nothing depends on the damaged replica of a broker any more.
 func mayRepair(self protocol.NodeID, p *image.Partition) bool {
-	i := slices.Index(p.Replicas, self)
-	return i >= 0 && directoryOf(p, i) == lostDirectory &&
-		p.Leader != image.NoLeader && p.Leader != self && !slices.Contains(p.ISR, self)
+	return p.Directory(self) == lostDirectory && p.Leader != image.NoLeader && p.Leader != self && !slices.Contains(p.ISR, self)
 }
 
 // repair sets the folder of a damaged replica aside and begins with an empty one.

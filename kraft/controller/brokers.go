@@ -258,7 +258,7 @@ func (d *decider) restarted(v *view, r *metadata.RegisterBrokerRecord, clean boo
 	if v.holders[r.ID] == 0 {
 		return nil
 	}
-	lost := func(p *image.Partition) bool { return !hasDir(r.LogDirs, directory(p, r.ID)) }
+	lost := func(p *image.Partition) bool { return !hasDir(r.LogDirs, p.Directory(r.ID)) }
 	in := func(p *image.Partition) bool { return slices.Contains(p.ISR, r.ID) || slices.Contains(p.ELR, r.ID) }
 	records := d.affected(v, crashed(r.ID), func(p *image.Partition) bool {
 		return in(p) && (!clean || lost(p)) && !fault.On(fault.UncleanStaysInISR)

@@ -34,19 +34,11 @@ func hasDir(online []protocol.TopicID, dir protocol.TopicID) bool {
 	return reserved(dir) && dir != dirLost || slices.Contains(online, dir)
 }
 
-// directory is where a replica lies; zero: not known.
-func directory(p *image.Partition, id protocol.NodeID) protocol.TopicID {
-	if i := slices.Index(p.Replicas, id); i >= 0 && i < len(p.Directories) {
-		return p.Directories[i]
-	}
-	return protocol.TopicID{}
-}
-
 // dirOnline reports whether a replica's directory is not known to be missing. A replica whose directory did not come back
 // with its broker must not lead: it is empty.
 func (v *view) dirOnline(p *image.Partition, id protocol.NodeID) bool {
 	b := v.img.Brokers[id]
-	return b != nil && hasDir(b.LogDirs, directory(p, id))
+	return b != nil && hasDir(b.LogDirs, p.Directory(id))
 }
 
 // defaultDir is the directory a new replica is known to go to: the only one of its broker.

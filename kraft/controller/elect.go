@@ -135,7 +135,7 @@ func (d *decider) dirsOffline(v *view, b *image.Broker, offline [][16]byte, busy
 		return nil
 	}
 	records := d.affected(v, left(b.ID), func(p *image.Partition) bool {
-		dir := directory(p, b.ID)
+		dir := p.Directory(b.ID)
 		return slices.Contains(b.LogDirs, dir) && !slices.Contains(online, dir)
 	})
 	return append(records, &metadata.BrokerRegistrationChangeRecord{ID: b.ID, Epoch: b.Epoch, LogDirs: append([]protocol.TopicID{}, online...)})

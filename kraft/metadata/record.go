@@ -3,6 +3,7 @@ package metadata
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/distributedmq/dmq/protocol"
 )
@@ -128,6 +129,14 @@ type PartitionState struct {
 	// UncleanEpoch is the leader epoch that the last unclean election began; 0: there was none. What was committed in the
 	// epochs before it may have been given up.
 	UncleanEpoch int32
+}
+
+// Directory is the log directory of a replica; zero: not known.
+func (p *PartitionState) Directory(id protocol.NodeID) protocol.TopicID {
+	if i := slices.Index(p.Replicas, id); i >= 0 && i < len(p.Directories) {
+		return p.Directories[i]
+	}
+	return protocol.TopicID{}
 }
 
 // Values of LeaderRecoveryState.

@@ -84,19 +84,27 @@ func (a *API) brokerRoutes() []route {
 	}
 }
 
+// findBroker returns the broker of a path.
 func (a *API) findBroker(r *http.Request) (*image.Broker, error) {
-	id, err := brokerID(r, "brokerId")
-	if err != nil {
-		return nil, err
+	text := r.PathValue("brokerId")
+	id, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || id < 0 {
+		return nil, invalid("%q is not a broker's id", short(text))
 	}
+	_, b, err := a.registeredBroker(protocol.NodeID(id))
+	return b, err
+}
+
+// registeredBroker returns a broker, and the metadata that hold it.
+func (a *API) registeredBroker(id protocol.NodeID) (*image.Image, *image.Broker, error) {
 	img, err := a.image()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if b := img.Brokers[id]; b != nil {
-		return b, nil
+		return img, b, nil
 	}
-	return nil, notRegistered(id)
+	return nil, nil, errcode.New(errcode.KindBrokerIDNotRegistered, "broker %d is not registered", id)
 }
 
 func (a *API) brokers(img *image.Image) []BrokerInfo {
@@ -195,13 +203,9 @@ func registered(img *image.Image) int {
 // unfence beats for a broker that has just registered: whoever can ask is alive.
 func (a *API) unfence(ctx context.Context, id protocol.NodeID) (any, error) {
 	for range 2 { // with another registration in between
-		img, err := a.image()
+		_, b, err := a.registeredBroker(id)
 		if err != nil {
 			return nil, err
-		}
-		b := img.Brokers[id]
-		if b == nil {
-			return nil, notRegistered(id)
 		}
 		if err = a.beat(ctx, b); err != nil && errcode.KindOf(err) != errcode.KindStaleBrokerEpoch {
 			return nil, err
@@ -210,14 +214,11 @@ func (a *API) unfence(ctx context.Context, id protocol.NodeID) (any, error) {
 			break
 		}
 	}
-	img, err := a.image()
+	_, b, err := a.registeredBroker(id)
 	if err != nil {
 		return nil, err
 	}
-	if b := img.Brokers[id]; b != nil {
-		return a.broker(b), nil
-	}
-	return nil, notRegistered(id)
+	return a.broker(b), nil
 }
 
 // registration makes Kafka's request of a registration: with an incarnation and a log directory of which nobody has heard, since

@@ -15,5 +15,5 @@
 //  4. Members of requests that are not known are ignored; those of answers never change their meaning. Times are milliseconds
 //     since the Unix epoch, -1 when not known. Arrays are never null.
 //
-// /api/v1/openapi.json describes it all; it is made of the same table and types ([Document]).
+// /api/v1/openapi.json describes it all; it is made of the same table and types.
 package api

@@ -12,8 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/distributedmq/dmq/kraft/image"
-	"github.com/distributedmq/dmq/protocol"
-	"github.com/distributedmq/dmq/protocol/errcode"
 )
 
 // Heartbeat is what a broker tells with a beat. It may be left out.
@@ -76,47 +74,23 @@ func status(b *image.Broker) string {
 	return online
 }
 
-// brokerID reads the id in a path.
-func brokerID(r *http.Request, name string) (protocol.NodeID, error) {
-	text := r.PathValue(name)
-	id, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || id < 0 {
-		return 0, invalid("%q is not a broker's id", short(text))
-	}
-	return protocol.NodeID(id), nil
-}
-
-func notRegistered(id protocol.NodeID) error {
-	return errcode.New(errcode.KindBrokerIDNotRegistered, "broker %d is not registered", id)
-}
-
 func (a *API) heartbeat(ctx context.Context, r *http.Request, _ *Heartbeat) (any, error) {
-	id, err := brokerID(r, "brokerId")
+	b, err := a.findBroker(r)
 	if err != nil {
 		return nil, err
-	}
-	img, err := a.image()
-	if err != nil {
-		return nil, err
-	}
-	b := img.Brokers[id]
-	if b == nil {
-		return nil, notRegistered(id)
 	}
 	message := "heartbeat received"
 	if !b.ByREST() {
-		message = "broker " + strconv.Itoa(int(id)) + " has a session of its own, which this beat does not renew"
+		message = "broker " + strconv.Itoa(int(b.ID)) + " has a session of its own, which this beat does not renew"
 	} else if err := a.beat(ctx, b); err != nil {
 		return nil, err
 	}
-	if img, err = a.image(); err != nil {
+	img, b, err := a.registeredBroker(b.ID) // as it is now: it may be unregistered
+	if err != nil {
 		return nil, err
 	}
-	if b = img.Brokers[id]; b == nil {
-		return nil, notRegistered(id) // unregistered meanwhile
-	}
 	q, _ := a.o.Cluster.Quorum()
-	a.o.Logger.DebugContext(ctx, "heartbeat", slog.String("event", "broker.heartbeat"), slog.Int("broker", int(id)), slog.String("status", status(b)))
+	a.o.Logger.DebugContext(ctx, "heartbeat", slog.String("event", "broker.heartbeat"), slog.Int("broker", int(b.ID)), slog.String("status", status(b)))
 	return HeartbeatAnswer{
 		Success: true, MetadataVersion: img.Version, CurrentVersion: img.Version, ControllerTerm: q.Term, BrokerStatus: status(b),
 		Message: message, Timestamp: now(),

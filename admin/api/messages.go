@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -261,7 +260,7 @@ func (q *Produce) request(t *image.Topic, index int32) (req *kmsg.ProduceRequest
 	if err != nil {
 		return nil, nil, err
 	}
-	req.TimeoutMillis = int32(min(timeout.Milliseconds(), math.MaxInt32))
+	req.TimeoutMillis = int32(timeout.Milliseconds())
 	rt := kmsg.NewProduceRequestTopic()
 	rt.Topic, rt.TopicID = t.Name, t.ID
 	rp := kmsg.NewProduceRequestTopicPartition()

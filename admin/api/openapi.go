@@ -12,13 +12,8 @@ import (
 // object is a JSON object of the document.
 type object map[string]any
 
-// Document is the OpenAPI 3.1 document of the API. It is made of the table of routes and of the very types that are decoded and
+// document is the OpenAPI 3.1 document of the API. It is made of the table of routes and of the very types that are decoded and
 // encoded.
-func Document(version string) any {
-	a := &API{o: Options{Version: version}}
-	return a.document()
-}
-
 func (a *API) document() object {
 	s := schemas{}
 	paths := object{}

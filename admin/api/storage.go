@@ -129,24 +129,15 @@ func (a *API) held(t *image.Topic, out *StorageInfo) {
 }
 
 func (a *API) highWatermark(_ context.Context, r *http.Request) (any, error) {
-	index, err := partitionIndex(r)
+	_, tp, p, err := a.findPartition(r)
 	if err != nil {
 		return nil, err
-	}
-	img, t, err := a.findTopic(r)
-	if err != nil {
-		return nil, err
-	}
-	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
-	p := img.Partition(tp)
-	if p == nil {
-		return nil, unknownPartition(t.Name, index)
 	}
 	self := a.o.Cluster.NodeID()
 	if slices.Contains(p.Replicas, self) {
 		return a.o.Broker.HighWatermark(tp)
 	}
-	f := explain(errcode.New(errcode.KindReplicaNotAvailable, "broker %d has no replica of partition %d of topic %q", self, index, t.Name))
+	f := explain(errcode.New(errcode.KindReplicaNotAvailable, "broker %d has no replica of partition %d of topic %q", self, tp.Partition, tp.Topic))
 	f.status, f.retryAfter = http.StatusNotFound, ""
 	return nil, f
 }

@@ -126,14 +126,22 @@ func (a *API) findTopic(r *http.Request) (*image.Image, *image.Topic, error) {
 	return img, t, nil
 }
 
-// partitionIndex reads the partition of a path; one that cannot exist is unknown.
-func partitionIndex(r *http.Request) (int32, error) {
+// findPartition returns the partition of a path; one that cannot exist is unknown.
+func (a *API) findPartition(r *http.Request) (img *image.Image, tp protocol.TopicPartition, p *image.Partition, err error) {
 	text := r.PathValue("partition")
 	index, err := strconv.ParseInt(text, 10, 32)
 	if err != nil {
-		return 0, invalid("%q is not a partition", short(text))
+		return nil, tp, nil, invalid("%q is not a partition", short(text))
 	}
-	return int32(index), nil
+	img, t, err := a.findTopic(r)
+	if err != nil {
+		return nil, tp, nil, err
+	}
+	tp = protocol.TopicPartition{Topic: t.Name, Partition: int32(index)}
+	if p = img.Partition(tp); p == nil {
+		return nil, tp, nil, unknownPartition(tp.Topic, tp.Partition)
+	}
+	return img, tp, p, nil
 }
 
 func unknownPartition(topic string, index int32) error {
@@ -321,23 +329,15 @@ func (a *API) describeTopic(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func (a *API) partitionLeader(_ context.Context, r *http.Request) (any, error) {
-	index, err := partitionIndex(r)
+	img, tp, p, err := a.findPartition(r)
 	if err != nil {
 		return nil, err
-	}
-	img, t, err := a.findTopic(r)
-	if err != nil {
-		return nil, err
-	}
-	p := img.Partition(protocol.TopicPartition{Topic: t.Name, Partition: index})
-	if p == nil {
-		return nil, unknownPartition(t.Name, index)
 	}
 	b := img.Brokers[p.Leader]
 	if b == nil {
-		return nil, errcode.New(errcode.KindLeaderNotAvailable, "partition %d of topic %q has no leader", index, t.Name)
+		return nil, errcode.New(errcode.KindLeaderNotAvailable, "partition %d of topic %q has no leader", tp.Partition, tp.Topic)
 	}
-	out := PartitionLeader{Topic: t.Name, Partition: index, LeaderEpoch: p.LeaderEpoch, ISR: ids(p.ISR)}
+	out := PartitionLeader{Topic: tp.Topic, Partition: tp.Partition, LeaderEpoch: p.LeaderEpoch, ISR: ids(p.ISR)}
 	out.Leader.ID = int32(b.ID)
 	out.Leader.Host, out.Leader.Port = clientAddress(b)
 	return out, nil

@@ -22,11 +22,11 @@ import (
 // clusterState is a cluster at one moment, as its own APIs tell it.
 type clusterState struct {
 	ID         string
-	Controller int32         // the quorum's leader; -1: none is known
-	Brokers    []brokerState // sorted by id
-	Quorum     *quorumState  // nil: it did not answer
-	QuorumErr  error         // why
-	Partitions []partitionState
+	Controller int32            // the quorum's leader; -1: none is known
+	Brokers    []brokerState    // sorted by id
+	Quorum     *quorumState     // nil: it did not answer
+	QuorumErr  error            // why
+	Partitions []partitionState // sorted by topic and number
 }
 
 // The states of a broker.

@@ -233,18 +233,23 @@ func (p *production) run(ctx context.Context, cl *kgo.Client, read func() (*kgo.
 		if p.hasFailed() {
 			return nil // result tells the failure
 		}
-		if o.keySet {
-			r.Key = []byte(o.key)
-		}
-		if o.tombstone && len(r.Value) == 0 {
-			r.Value = nil
-		}
-		if o.partition >= 0 {
-			r.Partition = o.partition
-		}
-		r.Headers = append(r.Headers, headers...)
+		o.complete(r, headers)
 		cl.Produce(ctx, r, p.delivered)
 	}
+}
+
+// complete gives a record what was read of none: what all records have.
+func (o *produceOptions) complete(r *kgo.Record, headers []kgo.RecordHeader) {
+	if o.keySet {
+		r.Key = []byte(o.key)
+	}
+	if o.tombstone && len(r.Value) == 0 {
+		r.Value = nil
+	}
+	if o.partition >= 0 {
+		r.Partition = o.partition
+	}
+	r.Headers = append(r.Headers, headers...)
 }
 
 func (p *production) hasFailed() bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -324,13 +325,15 @@ type movedPartition struct {
 	State     string  `json:"state"`
 }
 
+// partition returns a partition, of which there may be very many: they are in the order of their topics and numbers.
 func (s *clusterState) partition(tp topicPartition) *partitionState {
-	for i := range s.Partitions {
-		if s.Partitions[i].tp() == tp {
-			return &s.Partitions[i]
-		}
+	i, ok := slices.BinarySearchFunc(s.Partitions, tp, func(p partitionState, tp topicPartition) int {
+		return cmp.Or(strings.Compare(p.Topic, tp.topic), cmp.Compare(p.Partition, tp.partition))
+	})
+	if !ok {
+		return nil
 	}
-	return nil
+	return &s.Partitions[i]
 }
 
 // Kafka's replication throttles: rates of brokers, and the replicas of topics that they hold for.
@@ -353,11 +356,14 @@ func (w *mover) throttle(ctx context.Context, moves []*move, rate int64) error {
 
 // alongside are the moves under way of the same topics that are not among moves.
 func (s *clusterState) alongside(moves []*move) []*move {
+	topics, among := make(map[string]bool), make(map[topicPartition]bool)
+	for _, m := range moves {
+		topics[m.topic], among[m.topicPartition] = true, true
+	}
 	var out []*move
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		among := slices.ContainsFunc(moves, func(m *move) bool { return m.topicPartition == p.tp() })
-		if p.reassigning() && !among && slices.ContainsFunc(moves, func(m *move) bool { return m.topic == p.Topic }) {
+		if p.reassigning() && topics[p.Topic] && !among[p.tp()] {
 			out = append(out, newMove(p, p.target()))
 		}
 	}

@@ -109,19 +109,16 @@ func createTopicsREST(ctx context.Context, a *app, cl *client.Client, names []st
 	if o.dryRun {
 		return usage("leave out --admin-url", "--dry-run does not go by the admin port")
 	}
-	q := api.NewTopic{Config: make(map[string]*string)}
+	configs, err := o.topicConfigs()
+	if err != nil {
+		return err
+	}
+	q := api.NewTopic{Config: configs}
 	if o.partitions >= 0 {
 		q.NumPartitions = new(int64(o.partitions))
 	}
 	if o.replicas >= 0 {
 		q.ReplicationFactor = new(int64(o.replicas))
-	}
-	for _, kv := range o.configs {
-		k, v, ok := strings.Cut(kv, "=")
-		if !ok {
-			return usage("write -c retention.ms=3600000", "%q is not key=value", kv)
-		}
-		q.Config[k] = &v
 	}
 	var done []createdTopic
 	var failures []*failure

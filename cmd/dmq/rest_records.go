@@ -112,16 +112,7 @@ func (p *restProduction) run(ctx context.Context, read func() (*kgo.Record, erro
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if o.keySet {
-			r.Key = []byte(o.key)
-		}
-		if o.tombstone && len(r.Value) == 0 {
-			r.Value = nil
-		}
-		if o.partition >= 0 {
-			r.Partition = o.partition
-		}
-		r.Headers = append(r.Headers, headers...)
+		o.complete(r, headers)
 		if err := p.add(ctx, r); err != nil {
 			return err
 		}

@@ -66,14 +66,23 @@ type createdTopic struct {
 	Created    bool   `json:"created"` // false: it existed, or this was a dry run
 }
 
-func (a *app) createTopics(ctx context.Context, adm *kadm.Client, names []string, o createOptions) error {
+// topicConfigs are the settings given with --config.
+func (o *createOptions) topicConfigs() (map[string]*string, error) {
 	configs := make(map[string]*string)
 	for _, kv := range o.configs {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok {
-			return usage("write -c retention.ms=3600000", "%q is not key=value", kv)
+			return nil, usage("write -c retention.ms=3600000", "%q is not key=value", kv)
 		}
 		configs[k] = &v
+	}
+	return configs, nil
+}
+
+func (a *app) createTopics(ctx context.Context, adm *kadm.Client, names []string, o createOptions) error {
+	configs, err := o.topicConfigs()
+	if err != nil {
+		return err
 	}
 	create := adm.CreateTopics
 	if o.dryRun {

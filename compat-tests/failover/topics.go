@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/distributedmq/dmq/bench/raw"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
@@ -84,7 +83,7 @@ func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, d
 		}
 		return nil
 	}
-	before, err := cpuOf(c)
+	before, err := c.CPU()
 	if err != nil {
 		return r, err
 	}
@@ -102,19 +101,7 @@ func measure(c *peer.Cluster, clients int, run func(admin *kadm.Client, i int, d
 	}
 	wg.Wait()
 	r.Topics, r.Unknown, r.Took = int(topics.Load()), int(unknown.Load()), time.Since(began)
-	after, err := cpuOf(c)
+	after, err := c.CPU()
 	r.CPU = after - before
 	return r, errors.Join(append(errs, err)...)
-}
-
-// cpuOf is the CPU time that the nodes have used.
-func cpuOf(c *peer.Cluster) (sum time.Duration, err error) {
-	for _, b := range c.Nodes {
-		used, err := raw.CPUOf(b.PID())
-		if err != nil {
-			return 0, err
-		}
-		sum += used
-	}
-	return sum, nil
 }

@@ -116,6 +116,30 @@ func (c *Cluster) each(do func(b *Broker) error) error {
 // Node returns the node of that id.
 func (c *Cluster) Node(id int32) *Broker { return c.Nodes[id-1] }
 
+// CPU is the CPU time that the nodes have used.
+func (c *Cluster) CPU() (sum time.Duration, err error) {
+	for _, b := range c.Nodes {
+		used, err := raw.CPUOf(b.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// RSS is the resident memory of the nodes, in bytes.
+func (c *Cluster) RSS() (sum int64, err error) {
+	for _, b := range c.Nodes {
+		size, err := raw.RSSOf(b.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += size
+	}
+	return sum, nil
+}
+
 // Bootstrap is the addresses of the client listeners, joined with commas.
 func (c *Cluster) Bootstrap() string {
 	var list []string

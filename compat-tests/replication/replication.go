@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/distributedmq/dmq/bench/raw"
 	"github.com/distributedmq/dmq/compat-tests/peer"
 )
 
@@ -70,39 +69,16 @@ func (b *Bench) Paced(ctx context.Context, perSecond int, d time.Duration) (l La
 	return l, err
 }
 
-// RSS is the resident memory of all nodes.
-func (b *Bench) RSS() (sum int64, err error) {
-	for _, n := range b.Cluster.Nodes {
-		size, err := raw.RSSOf(n.PID())
-		if err != nil {
-			return 0, err
-		}
-		sum += size
-	}
-	return sum, nil
-}
-
-func (b *Bench) cpu() (sum time.Duration, err error) {
-	for _, n := range b.Cluster.Nodes {
-		used, err := raw.CPUOf(n.PID())
-		if err != nil {
-			return 0, err
-		}
-		sum += used
-	}
-	return sum, nil
-}
-
 // measured is what moving records costs, which do counts.
 func (b *Bench) measured(do func() (records int, err error)) (Cost, error) {
-	before, err := b.cpu()
+	before, err := b.Cluster.CPU()
 	if err != nil {
 		return Cost{}, err
 	}
 	began := time.Now()
 	records, err := do()
 	took := time.Since(began)
-	after, cpuErr := b.cpu()
+	after, cpuErr := b.Cluster.CPU()
 	return Cost{Records: records, Bytes: int64(records) * int64(b.RecordSize), Took: took, CPU: after - before}, errors.Join(err, cpuErr)
 }
 

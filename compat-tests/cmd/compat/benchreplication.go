@@ -111,7 +111,7 @@ func (b *replicationBench) round(ctx context.Context, i int) error {
 		b.add(i, name+": p99 ms", l.P99.Seconds()*1e3)
 		b.add(i, name+": CPU s/GB, all nodes", l.CPUPerGB())
 	}
-	rss, err := bench.RSS()
+	rss, err := bench.Cluster.RSS()
 	b.add(i, "memory (RSS) of all nodes, MB", float64(rss)/1e6)
 	return err
 }

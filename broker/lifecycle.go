@@ -176,7 +176,8 @@ const (
 
 // awaitConfirmed returns once this broker's session is known to hold. A process that was stopped for longer than the session lasts
 // may have been succeeded by others without knowing, and what it would answer from memory is old. When it runs again it hears of
-// that within milliseconds. It waits no longer than confirmPatience: while there is no controller nobody can be succeeded.
+// that within milliseconds. It waits no longer than confirmPatience, as nobody could read while there is no controller; a broker that
+// is cut off from the controllers for longer, and not from its client, may answer what is old.
 func (l *lifecycle) awaitConfirmed() {
 	holds := func() bool {
 		sent := l.confirmed.Load()

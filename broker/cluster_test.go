@@ -580,7 +580,11 @@ func TestCluster_StopsWithoutAQuorum(t *testing.T) {
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "late", 1, 1
 	create.Topics, create.TimeoutMillis = append(create.Topics, topic), int32(10*time.Minute/time.Millisecond)
 	other := c.Client([]int{last})
-	go func() { _, _ = create.RequestWith(t.Context(), other) }() // it ends with the node
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	waiting.Go(func() { _, _ = create.RequestWith(ctx, other) })
+	defer waiting.Wait()
+	defer cancel()
 	cl.Produce(t.Context(), kgo.StringRecord("waits"), nil)
 	waitFor(t, func() error {
 		if n := scrape(t, c.Node(last))["kafka_server_delayedoperationpurgatory_purgatorysize,Produce"]; n != 1 {

@@ -267,13 +267,18 @@ func TestAPI_LeaderOnly_LostInBetween(t *testing.T) {
 
 func TestAPI_VerifyIsBounded(t *testing.T) {
 	c := newCluster()
+	asked := 0
 	c.verify = func(ctx context.Context) error {
+		asked++
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 5*time.Second {
 			t.Errorf("the quorum may take until %v", deadline)
 		}
 		return nil
 	}
 	serve(t, c, nil).do(http.MethodPost, "/metadata/heartbeat/1", "").want(t, http.StatusOK, "")
+	if asked != 1 {
+		t.Errorf("the quorum was asked %d times, want once", asked)
+	}
 }
 
 func TestAPI_Refuses(t *testing.T) {

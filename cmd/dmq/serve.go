@@ -15,7 +15,7 @@ type serveOptions struct {
 	set      []string
 	strict   bool
 	services string
-	id       int32
+	id       int32 // -1 none
 }
 
 // addFlags adds what all commands that read a node's configuration have.
@@ -50,7 +50,7 @@ func (a *app) load(o serveOptions) (*config.Config, []config.Warning, error) {
 	switch {
 	case o.services != "":
 		sources.Services = &config.ServicesFile{Name: o.services, ID: o.id}
-	case o.id > 0:
+	case o.id >= 0:
 		return nil, nil, usage("name the file: --services services.json", "--id says which service of a file this node is, and there is no file")
 	}
 	c, warnings, err := config.Load(sources)
@@ -168,7 +168,7 @@ func (a *app) dev(cmd *cobra.Command, o devOptions) (err error) {
 	}, o.set)
 	quiet := *a
 	quiet.env = a.plainEnv()
-	c, warnings, err := quiet.load(serveOptions{files: o.files, set: set, strict: o.strict})
+	c, warnings, err := quiet.load(serveOptions{files: o.files, set: set, strict: o.strict, id: -1})
 	if err != nil {
 		return err
 	}

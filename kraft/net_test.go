@@ -121,13 +121,18 @@ func (n *meshNode) accept() {
 	}
 }
 
+// track notes a connection, for partition to break. One that was on its way when its end was cut off is broken here.
 func (n *meshNode) track(nc net.Conn, err error) (net.Conn, error) {
-	if err == nil {
-		n.mu.Lock()
-		n.conns[nc] = struct{}{}
-		n.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return nc, err
+	n.mu.Lock()
+	n.conns[nc] = struct{}{}
+	n.mu.Unlock()
+	if n.m.isCut(n.id) {
+		nc.Close()
+	}
+	return nc, nil
 }
 
 // close ends a member like a crash.

@@ -106,6 +106,7 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	if banner {
 		a.bannerReady(f, took, o)
 	}
+	releaseProgramPages(a.files)
 	return a.await(ctx, c, b, logger, signals)
 }
 

@@ -63,7 +63,6 @@ broker. Data goes to standard output, everything else to standard error.`,
 			return nil
 		},
 	}
-	root.SetVersionTemplate("dmq {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &failure{code: codeUsage, what: err.Error(), next: "see: " + cmd.CommandPath() + " --help", cause: err}
 	})

@@ -238,6 +238,8 @@ type memLogs struct {
 	open    map[protocol.TopicPartition]*commitlog.Log
 	folders map[protocol.TopicPartition]protocol.TopicID
 	dead    error
+	stuck   error // why folders cannot be deleted
+	refused int   // deletions, because of stuck
 	creates int
 	aside   []string
 	deleted chan protocol.TopicID
@@ -348,6 +350,10 @@ func (l *memLogs) Create(tp protocol.TopicPartition, id protocol.TopicID) (*comm
 func (l *memLogs) Delete(tp protocol.TopicPartition, id protocol.TopicID) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stuck != nil {
+		l.refused++
+		return l.stuck
+	}
 	defer func() { l.deleted <- id }()
 	if have, ok := l.folders[tp]; !ok || have != id {
 		return nil
@@ -362,6 +368,19 @@ func (l *memLogs) Delete(tp protocol.TopicPartition, id protocol.TopicID) error 
 		return err
 	}
 	return l.fs.RemoveAll(fmt.Sprintf("%s/%s", dir, tp))
+}
+
+// keepFolders makes deletions fail; nil lets them succeed again.
+func (l *memLogs) keepFolders(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stuck = err
+}
+
+func (l *memLogs) refusals() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
 }
 
 func (l *memLogs) Quarantine(tp protocol.TopicPartition, _ string) (string, error) {

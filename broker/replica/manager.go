@@ -51,6 +51,8 @@ type Options struct {
 	BrokerEpoch func() protocol.BrokerEpoch
 	// Workers create and delete folders, so many at a time; 0 is 4.
 	Workers int
+	// DeletionRetry is how long after a folder could not be deleted that is tried again; 0 is 30 s.
+	DeletionRetry time.Duration
 	// MaxDelayed bounds the produces that wait, and the fetches that wait; 0 is purgatory.DefaultLimit.
 	MaxDelayed int
 }
@@ -70,7 +72,9 @@ type Manager struct {
 	alters      alterer
 	assigns     assigner
 	dirIDs      func() map[string]protocol.TopicID
-	stops       []func() // end what asks the controller, and join it
+	stops       []func() // end what goes on beside the workers, and join it
+
+	deletionRetry time.Duration
 
 	shrinks, expands, failedAlters atomic.Int64
 	lost                           atomic.Int64
@@ -106,8 +110,10 @@ func New(o Options) *Manager {
 	m.meter.Set(o.Quota)
 	m.controller, m.brokerEpoch, m.alters, m.assigns = o.Controller, o.BrokerEpoch, newAlterer(), newAssigner()
 	m.dirIDs = sync.OnceValue(func() map[string]protocol.TopicID { return directoryIDs(m.logs) })
+	m.deletionRetry = cmp.Or(o.DeletionRetry, 30*time.Second)
+	m.stops = []func(){spawn(m.retryDeletions)}
 	if m.controller != nil {
-		m.stops = []func(){spawn(m.keepInSync), spawn(m.tellDirectories)}
+		m.stops = append(m.stops, spawn(m.keepInSync), spawn(m.tellDirectories))
 	}
 	m.work.start(cmp.Or(o.Workers, 4))
 	return m

@@ -40,8 +40,10 @@ type Partition struct {
 	leadMu sync.Mutex
 	lead   *leadership // nil while this broker does not lead; guarded by leadMu
 
-	gone      sync.Once // the folder's deletion
-	deleteErr error     // set by gone
+	// removal is held while the folder is deleted; whose folder it is comes after p.previous and its removal.
+	removal sync.Mutex
+	removed bool        // the folder is gone; guarded by removal
+	failed  atomic.Bool // its deletion has to be tried again
 }
 
 // local is the open log. It is immutable.
@@ -166,21 +168,25 @@ func (p *Partition) place(m *Manager) (*commitlog.Log, error) {
 	return m.logs.Create(p.tp, p.id)
 }
 
-// remove deletes the folder of a deleted partition, once.
+// remove deletes the folder of a deleted partition, and before it those of deleted incarnations. What failed is tried again by
+// the next call.
 func (p *Partition) remove(m *Manager) error {
-	p.gone.Do(func() {
-		p.mu.Lock()
-		previous := p.previous
-		p.previous = nil
-		p.mu.Unlock()
-		if previous != nil {
-			if p.deleteErr = previous.remove(m); p.deleteErr != nil {
-				return
-			}
+	p.removal.Lock()
+	defer p.removal.Unlock()
+	if p.removed {
+		return nil
+	}
+	p.mu.Lock()
+	previous := p.previous
+	p.mu.Unlock()
+	if previous != nil {
+		if err := previous.remove(m); err != nil {
+			return err
 		}
-		p.deleteErr = m.logs.Delete(p.tp, p.id)
-	})
-	return p.deleteErr
+	}
+	err := m.logs.Delete(p.tp, p.id)
+	p.removed = err == nil
+	return err
 }
 
 // explain makes a log's error one that fits what has become of the partition meanwhile.

@@ -135,9 +135,41 @@ func (m *Manager) makeFolder(p *Partition) {
 
 func (m *Manager) deleteFolder(p *Partition) {
 	if err := p.remove(m); err != nil {
-		m.logger.Error("delete a partition", p.attrs(slog.Any("err", err))...)
+		m.logger.Error("delete a partition: trying again", p.attrs(slog.Duration("after", m.deletionRetry), slog.Any("err", err))...)
+		p.failed.Store(true)
 		return
 	}
+	m.folderGone(p)
+}
+
+// retryDeletions tries again every so often, until ctx ends, to delete the folders that could not be deleted: a disk that was
+// full may have room again. Only the first failure of each is logged.
+func (m *Manager) retryDeletions(ctx context.Context) {
+	for pause(ctx, m.deletionRetry); ctx.Err() == nil; pause(ctx, m.deletionRetry) {
+		for _, p := range m.undeleted() {
+			if p.remove(m) == nil {
+				p.failed.Store(false)
+				m.folderGone(p)
+			}
+		}
+	}
+}
+
+// undeleted returns the deleted partitions whose folders could not be deleted.
+func (m *Manager) undeleted() []*Partition {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []*Partition
+	for _, p := range m.deleting {
+		if p.failed.Load() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// folderGone notes that the folder of a deleted partition is gone.
+func (m *Manager) folderGone(p *Partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.deleting[p.tp] == p {

@@ -100,6 +100,42 @@ func TestPublish_DeletesAndRecreates(t *testing.T) {
 	}
 }
 
+// A folder that could not be deleted, as the disk was full, goes when there is room again.
+func TestPublish_DeletesWhatCouldNotBeDeleted(t *testing.T) {
+	w := newWorldWith(t, replica.Options{DeletionRetry: time.Millisecond})
+	w.create(topic, topicID(1), 1)
+	w.mustProduce(tp0, batch("old"))
+	w.logs.keepFolders(errFull)
+	w.publish(&metadata.RemoveTopicRecord{ID: topicID(1)})
+	eventually(t, "tried again", func() bool { return w.logs.refusals() >= 3 })
+	w.logs.keepFolders(nil)
+	if id := <-w.logs.deleted; id != topicID(1) {
+		t.Errorf("deleted the folder of %v", id)
+	}
+}
+
+// Nor does it keep a topic of the same name away for longer.
+func TestPublish_RecreatesWhatCouldNotBeDeleted(t *testing.T) {
+	w := newWorldWith(t, replica.Options{DeletionRetry: time.Hour})
+	w.create(topic, topicID(1), 1)
+	w.mustProduce(tp0, batch("old"))
+	w.logs.keepFolders(errFull)
+	w.publish(&metadata.RemoveTopicRecord{ID: topicID(1)})
+	w.create(topic, topicID(2), 1)
+	parts := to(tp0, batch("refused"))
+	wait(t, w.start(-1, soon, parts))
+	wantKind(t, parts[0].Result.Err, errcode.KindKafkaStorageError)
+	w.logs.keepFolders(nil)
+	if got := w.mustProduce(tp0, batch("new")); got != 0 {
+		t.Errorf("got base offset %d in the new topic, want 0", got)
+	}
+	if d := cmp.Diff([]string{"new"}, values(t, w.read(consumer, from(tp0, 0)), 0)); d != "" {
+		t.Error(d)
+	}
+}
+
+var errFull = errcode.New(errcode.KindKafkaStorageError, "the disk is full")
+
 // A replica that is moved to another broker goes with its folder, and comes back empty.
 func TestPublish_ReplicaIsMovedAway(t *testing.T) {
 	w := newWorld(t)

@@ -25,8 +25,8 @@
 //  4. A dead directory stays dead until the process ends. The first failed sync, and any I/O error but a full disk, kills
 //     it; nothing of it is reported as synced after that, and nothing is appended to it.
 //  5. Data are removed only after a committed deletion named them: Delete renames the folder durably to -delete first, and only
-//     such folders are ever removed. What the metadata does not know is renamed to -stray and kept. Folders with
-//     names of no known form are left alone.
+//     such folders are ever removed. What the metadata does not know, or has in another directory, is renamed to -stray and
+//     kept. Folders with names of no known form are left alone.
 //  6. A full disk refuses appends and nothing else. MinFreeBytes are held back, so that deletions, checkpoints and the
 //     metadata log, which may share the disk, still find room.
 //

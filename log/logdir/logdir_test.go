@@ -368,14 +368,6 @@ func TestOpen_LeavesOtherFoldersAlone(t *testing.T) {
 	})
 }
 
-func TestOpen_PartitionInTwoDirectories(t *testing.T) {
-	fsys := vfs.NewMem()
-	must(t, fsys.MkdirAll("/a/t-0", 0o755))
-	must(t, fsys.MkdirAll("/b/t-0", 0o755))
-	_, err := logdir.Open(t.Context(), options(fsys, func(o *logdir.Options) { o.Dirs = []string{"/a", "/b"} }))
-	wantText(t, "open", err, "t-0", "/a", "/b")
-}
-
 // failing is a filesystem whose operations below a folder fail while broken is set.
 type failing struct {
 	vfs.FS

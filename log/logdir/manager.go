@@ -35,6 +35,7 @@ type Manager struct {
 	background sync.WaitGroup
 	stop       context.CancelFunc // ends the background work
 	deletions  deletions
+	twins      []twin         // set aside by Open
 	recoveries sync.WaitGroup // of the directories that were not stopped cleanly
 	recovered  chan struct{}  // closed when those are done
 
@@ -67,6 +68,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	for _, d := range m.live() {
 		m.takeMark(d)
 	}
+	m.setTwinsAside()
 	if err := m.firstError(); len(m.live()) == 0 {
 		return nil, errors.Join(err, m.unlock())
 	}
@@ -185,13 +187,18 @@ func (m *Manager) list(d *dir) error {
 
 func (m *Manager) add(d *dir, tp protocol.TopicPartition) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if other := m.partitions[tp]; other != nil {
-		return &identityError{fmt.Errorf("partition %s is in both %s and %s: move one of the two folders away, the one in the directory that failed last",
-			tp, other.dir.path, d.path)}
+	other := m.partitions[tp]
+	m.mu.Unlock()
+	if other != nil {
+		stays, err := m.resolve(other, d)
+		if err != nil || stays == other.dir {
+			return err
+		}
 	}
 	p := &partition{tp: tp, dir: d, clean: d.clean}
 	p.at.Store(d.checkpointed(tp))
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.partitions[tp] = p
 	d.partitions.Add(1)
 	if !d.clean {

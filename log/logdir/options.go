@@ -32,7 +32,7 @@ type Options struct {
 	// ConfigFor returns the configuration of a topic's logs; nil is commitlog.DefaultConfig for all.
 	ConfigFor func(topic string) commitlog.Config
 	// DirectoryOf returns the directory.id of the directory in which a partition is known to lie: one that has no folder yet is
-	// opened there. Zero, or another node's: not known. nil: never known.
+	// opened there, and of one that has two the other is set aside. Zero, or another node's: not known. nil: never known.
 	DirectoryOf func(tp protocol.TopicPartition) protocol.TopicID
 	// Synced is called without locks after the synced end of a partition's log moved. Nothing is reported of a dead directory.
 	Synced func(tp protocol.TopicPartition, endOffset int64)

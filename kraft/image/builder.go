@@ -33,11 +33,12 @@ type Builder struct {
 	owned struct{ brokers, controllers, configs, features bool } // maps that are ours to write to
 	edits struct{ topics, topicNames tableEdit }
 
-	fresh        map[string]*Topic     // topics that this builder made and may still write to
-	last         *Topic                // of fresh: the one that was written to last, as many records in a row do
-	freshConfigs map[Resource]struct{} // the same for the configs of a resource
-	applied      []appliedCommand      // since prev, to start again from when a command fails half-way
-	version      int64                 // of the command being applied
+	fresh        map[string]*Topic             // topics that this builder made and may still write to
+	last         *Topic                        // of fresh: the one that was written to last, as many records in a row do
+	gone         map[protocol.TopicID]struct{} // topics of prev that were deleted
+	freshConfigs map[Resource]struct{}         // the same for the configs of a resource
+	applied      []appliedCommand              // since prev, to start again from when a command fails half-way
+	version      int64                         // of the command being applied
 }
 
 type appliedCommand struct {
@@ -209,7 +210,9 @@ func (b *Builder) removeTopic(r *metadata.RemoveTopicRecord) string {
 	delete(b.fresh, t.Name)
 	b.last = nil
 	delete(b.delta.ChangedTopics, t.Name)
-	if old := b.prev.TopicByID(t.ID); old != nil { // one created and deleted within the batch was never seen
+	old := b.prev.TopicByID(t.ID)
+	if _, told := b.gone[t.ID]; old != nil && !told { // one created and deleted within the batch was never seen
+		mark(&b.gone, t.ID, struct{}{})
 		b.delta.DeletedTopics = append(b.delta.DeletedTopics, old)
 	}
 	resource := Resource{ResourceTopic, t.Name}

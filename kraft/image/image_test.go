@@ -152,6 +152,8 @@ func TestBuilder_Delta(t *testing.T) {
 		topicRecords("a", 3, 2), // made anew under the same name
 		topicRecords("gone", 4, 1),
 		[]metadata.Record{&metadata.RemoveTopicRecord{ID: protocol.TopicID{4}}},
+		topicRecords("again", 1, 1), // with the id of one that was deleted, and deleted, too
+		[]metadata.Record{&metadata.RemoveTopicRecord{ID: protocol.TopicID{1}}},
 		[]metadata.Record{&metadata.RegisterBrokerRecord{ID: 7}},
 	)
 	if d.Prev != base || d.Next != next {

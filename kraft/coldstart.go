@@ -28,14 +28,8 @@ func (q *Quorum) hurry(ctx context.Context) {
 	if place < 0 || len(voters) == 1 || !q.gathered(ctx, voters) {
 		return
 	}
-	wait := time.NewTimer(time.Duration(place) * standInLine)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-		return
-	}
-	if _, _, led := q.Leader(); led {
+	pause(ctx, time.Duration(place)*standInLine)
+	if _, _, led := q.Leader(); led || ctx.Err() != nil {
 		return
 	}
 	// raft looks at its timer when it is shortened.

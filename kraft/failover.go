@@ -52,23 +52,40 @@ func (q *Quorum) Suspect(leader protocol.NodeID, incarnation protocol.TopicID) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), suspectFor)
 	defer cancel()
-	if !q.gone(ctx, leader, incarnation) || !q.stillFollows(leader, term) {
+	if !q.gone(ctx, leader, incarnation) || !q.awaitTurn(ctx, leader, term) {
 		return
-	}
-	if wait := time.Duration(q.place(leader)) * standInLine; wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		if !q.stillFollows(leader, term) {
-			return
-		}
 	}
 	q.logger.Warn("the active controller's process is gone: this node stands for election",
 		slog.String("event", "quorum.leader_gone"), slog.Int("leader", int(leader)), slog.Int64("term", term))
 	q.standForElection()
+}
+
+// awaitTurn waits until it is for this node to stand for election, and reports whether it still is: nobody leads. A voter whose turn
+// came before may have stood and lost, where its log lacks what this node's has; raft would try again after an election timeout.
+func (q *Quorum) awaitTurn(ctx context.Context, leader protocol.NodeID, term int64) bool {
+	pause(ctx, time.Duration(q.place(leader))*standInLine)
+	if q.stillFollows(leader, term) {
+		return true
+	}
+	_, stood, led := q.Leader()
+	if led || q.raft.State() != hraft.Follower {
+		return false
+	}
+	pause(ctx, 2*standInLine)
+	return ctx.Err() == nil && q.stillFollows(noNode, stood)
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // standForElection has this node ask for votes now, even of nodes that believe in a leader.
@@ -93,22 +110,15 @@ func (q *Quorum) stillFollows(leader protocol.NodeID, term int64) bool {
 
 // gone asks at the leader's address until it is certain.
 func (q *Quorum) gone(ctx context.Context, leader protocol.NodeID, incarnation protocol.TopicID) bool {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return false
-		}
+	for ; ctx.Err() == nil; pause(ctx, suspectPause) {
 		switch who, err := q.Probe(ctx, leader); {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			return true
 		case err == nil:
 			return who.NodeID != leader || !incarnation.IsZero() && who.Incarnation != incarnation
 		}
-		pause.Reset(suspectPause)
 	}
+	return false
 }
 
 // Probe asks who is at a member's address. A process that is dead refuses the connection (syscall.ECONNREFUSED).

@@ -82,10 +82,7 @@ func (q *Quorum) Transfer(ctx context.Context, to protocol.NodeID) error {
 		case ctx.Err() != nil || errors.Is(err, ErrClosed):
 			return fmt.Errorf("hand leadership on: %w", err)
 		}
-		select {
-		case <-time.After(transferPause): // the attempt before may not be over
-		case <-ctx.Done():
-		}
+		pause(ctx, transferPause) // the attempt before may not be over
 	}
 }
 

@@ -79,14 +79,11 @@ func (t *selfTransport) call(command any) {
 	}
 }
 
-// Close implements hraft.WithClose. Streams go first: a stream of a closed transport would outlive it.
+// Close implements hraft.WithClose.
 func (t *selfTransport) Close() error {
 	var err error
 	t.once.Do(func() {
 		close(t.stop)
-		if s, ok := t.Transport.(interface{ CloseStreams() }); ok {
-			s.CloseStreams()
-		}
 		err = t.Transport.Close()
 		t.wg.Wait()
 	})

@@ -118,8 +118,11 @@ func (t *Transport) CloseStreams() {
 	t.quick.CloseStreams()
 }
 
-// Close implements hraft.WithClose.
-func (t *Transport) Close() error { return errors.Join(t.NetworkTransport.Close(), t.quick.Close()) }
+// Close implements hraft.WithClose. Connections go first: those of a closed transport would outlive it.
+func (t *Transport) Close() error {
+	t.CloseStreams()
+	return errors.Join(t.NetworkTransport.Close(), t.quick.Close())
+}
 
 // layer is raft's view of the streams (hraft.StreamLayer).
 type layer struct {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,7 +147,7 @@ func (a *app) devNodes(ctx context.Context, o devOptions, dir string) ([]*devNod
 }
 
 // heldPorts are ports that were chosen for nodes. Other nodes are told them before a node binds its own, so that cannot be left to
-// the nodes. All are held until the last is chosen: else the system might give one out twice.
+// the nodes. All are held until the last is chosen: else the system might give one out twice. Not safe for concurrent use.
 type heldPorts []net.Listener
 
 // hold returns an address on loopback that nobody listens at: with the port, or else any.
@@ -166,6 +167,24 @@ func (h *heldPorts) release() {
 	for _, l := range *h {
 		_ = l.Close() // nobody has connected
 	}
+	*h = nil
+}
+
+// listen is net.Listen for a node in this process: a port that is held becomes the node's without being free in between. One that
+// listens elsewhere, as it is configured to, may need a port that is held.
+func (h *heldPorts) listen(ctx context.Context, network, address string) (net.Listener, error) {
+	for i, l := range *h {
+		if l.Addr().String() == address {
+			*h = slices.Delete(*h, i, i+1)
+			return l, nil
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	if err != nil && len(*h) > 0 {
+		h.release()
+		return new(net.ListenConfig).Listen(ctx, network, address)
+	}
+	return l, err
 }
 
 // start begins the process. Its end is told to deaths, which has to have room.

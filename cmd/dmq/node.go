@@ -57,11 +57,11 @@ func (a *app) runNode(ctx context.Context, c *config.Config, warnings []config.W
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	socket, err := listenAdmin(ctx, c)
+	socket, err := listenAdmin(ctx, c, o.listen)
 	if err != nil {
 		return startFailure(c, err)
 	}
-	b, err := broker.New(broker.Config{Properties: c, Logger: logger, LogLevels: levels, Version: versionInfo().Version, Admin: adminEndpoint(c, socket)})
+	b, err := broker.New(broker.Config{Properties: c, Listen: o.listen, Logger: logger, LogLevels: levels, Version: versionInfo().Version, Admin: adminEndpoint(c, socket)})
 	if err != nil {
 		return startFailure(c, err)
 	}
@@ -180,11 +180,11 @@ func tell(ctx context.Context, logger *slog.Logger, warnings []config.Warning) {
 }
 
 // listenAdmin binds the admin port; nil: there is none. Its address is registered with the node's, so it is bound first.
-func listenAdmin(ctx context.Context, c *config.Config) (net.Listener, error) {
+func listenAdmin(ctx context.Context, c *config.Config, listen listenFunc) (net.Listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.AdminListen)
+	l, err := listen(ctx, "tcp", c.AdminListen)
 	if err != nil {
 		return nil, fmt.Errorf("bind the admin port %s: %w (choose another with --set dmq.admin.listen=HOST:PORT, or none with an empty value)", c.AdminListen, err)
 	}
@@ -287,17 +287,4 @@ func tuneMemory(limit string, read func(string) ([]byte, error)) {
 	if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 && n < math.MaxInt64/10 {
 		debug.SetMemoryLimit(n / 10 * 9)
 	}
-}
-
-// freeOr returns the address if nobody listens there, else the same host with any port.
-func freeOr(ctx context.Context, address string) string {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err == nil {
-		err = l.Close()
-	}
-	if err != nil {
-		host, _, _ := strings.Cut(address, ":")
-		return net.JoinHostPort(host, "0")
-	}
-	return address
 }

@@ -57,7 +57,7 @@ func newRESTNode(t *testing.T, set ...string) *restNode {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	socket, err := listenAdmin(t.Context(), c)
+	socket, err := listenAdmin(t.Context(), c, new(net.ListenConfig).Listen)
 	if err != nil {
 		t.Fatal(err)
 	}

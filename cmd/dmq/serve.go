@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -106,7 +108,7 @@ SIGTERM and SIGINT stop the node gracefully; a second one cuts the stop short.`,
 			if err != nil {
 				return err
 			}
-			return a.runNode(cmd.Context(), c, warnings, nodeOptions{quiet: quiet})
+			return a.runNode(cmd.Context(), c, warnings, nodeOptions{quiet: quiet, listen: new(net.ListenConfig).Listen})
 		},
 	}
 	o.addFlags(cmd)
@@ -163,16 +165,24 @@ func (a *app) dev(cmd *cobra.Command, o devOptions) (err error) {
 	if o.nodes != 1 {
 		return a.devCluster(cmd.Context(), o, dir)
 	}
-	set := slices.Concat([]string{
-		"listeners=PLAINTEXT://" + freeOr(cmd.Context(), "127.0.0.1:9092"), "dmq.admin.listen=" + freeOr(cmd.Context(), "127.0.0.1:9091"), "log.dirs=" + dir,
-	}, o.set)
+	var ports heldPorts
+	defer ports.release()
+	kafka, err := ports.hold(cmd.Context(), 9092)
+	if err != nil {
+		return err
+	}
+	admin, err := ports.hold(cmd.Context(), 9091)
+	if err != nil {
+		return err
+	}
+	set := slices.Concat([]string{"listeners=PLAINTEXT://" + kafka, "dmq.admin.listen=" + admin, "log.dirs=" + dir}, o.set)
 	quiet := *a
 	quiet.env = a.plainEnv()
 	c, warnings, err := quiet.load(serveOptions{files: o.files, set: set, strict: o.strict, id: -1})
 	if err != nil {
 		return err
 	}
-	return a.runNode(cmd.Context(), c, warnings, nodeOptions{throwAway: o.keep == ""})
+	return a.runNode(cmd.Context(), c, warnings, nodeOptions{throwAway: o.keep == "", listen: ports.listen})
 }
 
 // plainEnv is the environment without what configures nodes.
@@ -184,4 +194,8 @@ func (a *app) plainEnv() []string {
 type nodeOptions struct {
 	quiet     bool // no banner
 	throwAway bool // the data directory is deleted afterwards
+	listen    listenFunc
 }
+
+// listenFunc is net.ListenConfig.Listen, or what stands in for it.
+type listenFunc func(ctx context.Context, network, address string) (net.Listener, error)

@@ -443,6 +443,41 @@ func TestHeldPorts(t *testing.T) {
 	}
 }
 
+// A throw-away node keeps the ports that it chose until it listens there: two that start at once get two.
+func TestHeldPorts_HandedOver(t *testing.T) {
+	var ports heldPorts
+	defer ports.release()
+	var at [2]string
+	for i := range at {
+		var err error
+		if at[i], err = ports.hold(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		l, err := ports.listen(t.Context(), "tcp", at[0])
+		if err != nil {
+			if len(ports) == 0 && errors.Is(err, syscall.EADDRINUSE) {
+				break // it is in use by now, and what was held was given up for it
+			}
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if l.Addr().String() != at[0] || len(ports) != 1 {
+			t.Errorf("listens at %s and holds %d ports", l.Addr(), len(ports))
+		}
+	}
+	if _, err := ports.hold(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(ports[0].Addr().String(), ":")
+	everywhere, err := ports.listen(t.Context(), "tcp", ":"+port)
+	if err != nil {
+		t.Fatalf("listen at a port that is held, in another way: %v", err)
+	}
+	everywhere.Close()
+}
+
 // TestDev_Cluster: four nodes, one of which is drained and used again, one killed and missed, and all of which stop by one
 // signal.
 func TestDev_Cluster(t *testing.T) {

@@ -483,18 +483,23 @@ func addConfigs(req *kmsg.IncrementalAlterConfigsRequest, kind kmsg.ConfigResour
 	req.Resources = append(req.Resources, r)
 }
 
-// alterConfigs changes configs. It asks again while nobody can tell whether it was done, since the controller changes: to set or
-// delete the same once more is harmless.
+// alterConfigs changes configs.
 func (w *mover) alterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) error {
 	ctx, cancel := w.bounded(ctx)
 	defer cancel()
+	return untilDecided(ctx, settleInterval, func() error { return w.tryAlterConfigs(ctx, req) })
+}
+
+// untilDecided makes a change, and once more each pause while nobody can tell whether it was made, since the controller changes. It is
+// for changes that are harmless to make twice.
+func untilDecided(ctx context.Context, pause time.Duration, change func() error) error {
 	for {
-		err := w.tryAlterConfigs(ctx, req)
+		err := change()
 		if !errors.Is(err, kerr.RequestTimedOut) && !errors.Is(err, kerr.NotController) {
 			return err
 		}
 		select {
-		case <-time.After(settleInterval):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -324,5 +325,38 @@ func TestSoftwareVersion_IsAcceptedByApiVersions(t *testing.T) {
 		if got := softwareVersion(); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestUntilDecided(t *testing.T) {
+	unknown := &failure{what: "topic orders: timed out", cause: kerr.RequestTimedOut}
+	tests := []struct {
+		name    string
+		answers []error
+		want    error
+	}{
+		{name: "done", answers: []error{nil}},
+		{name: "the controller changes", answers: []error{unknown, kerr.NotController, unknown, nil}},
+		{name: "refused", answers: []error{unknown, kerr.InvalidConfig}, want: kerr.InvalidConfig},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := 0
+			err := untilDecided(t.Context(), time.Millisecond, func() error {
+				asked++
+				return tt.answers[asked-1]
+			})
+			if !errors.Is(err, tt.want) || asked != len(tt.answers) {
+				t.Errorf("%v after %d answers of %d", err, asked, len(tt.answers))
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := untilDecided(ctx, time.Hour, func() error {
+		cancel()
+		return unknown
+	})
+	if !errors.Is(err, unknown) {
+		t.Errorf("without a decision in time: %v", err)
 	}
 }

@@ -265,13 +265,7 @@ func (d *drain) awaitKnown(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		known := make(map[topicPartition]bool)
-		for i := range s.Partitions {
-			known[s.Partitions[i].tp()] = slices.Contains(s.Partitions[i].Replicas, d.id)
-		}
-		if !slices.ContainsFunc(dirs.SortedPartitions(), func(p kadm.DescribedLogDirPartition) bool {
-			return !known[topicPartition{p.Topic, p.Partition}]
-		}) {
+		if s.knowsReplicas(d.id, dirs) {
 			return nil
 		}
 		select {
@@ -280,6 +274,17 @@ func (d *drain) awaitKnown(ctx context.Context) error {
 			return nil // replicas that are being deleted go away by themselves, or the wait for an empty broker says so
 		}
 	}
+}
+
+// knowsReplicas reports whether the state has every replica that a broker holds.
+func (s *clusterState) knowsReplicas(id int32, held kadm.DescribedLogDirs) bool {
+	known := make(map[topicPartition]bool)
+	for i := range s.Partitions {
+		known[s.Partitions[i].tp()] = slices.Contains(s.Partitions[i].Replicas, id)
+	}
+	return !slices.ContainsFunc(held.SortedPartitions(), func(p kadm.DescribedLogDirPartition) bool {
+		return !known[topicPartition{p.Topic, p.Partition}]
+	})
 }
 
 const (

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -358,5 +359,29 @@ func TestUntilDecided(t *testing.T) {
 	})
 	if !errors.Is(err, unknown) {
 		t.Errorf("without a decision in time: %v", err)
+	}
+}
+
+// A broker may hold replicas that whoever is asked for the cluster's state does not know of yet.
+func TestClusterState_KnowsReplicas(t *testing.T) {
+	s := &clusterState{Partitions: []partitionState{{Topic: "a", Replicas: []int32{1, 2}}, {Topic: "a", Partition: 1, Replicas: []int32{2}}}}
+	tests := []struct {
+		held []int32 // of topic a
+		want bool
+	}{
+		{want: true},
+		{held: []int32{0}, want: true},
+		{held: []int32{0, 1}}, // the other one is known, and not there
+		{held: []int32{2}},    // made a moment ago
+	}
+	for _, tt := range tests {
+		partitions := make(map[int32]kadm.DescribedLogDirPartition)
+		for _, p := range tt.held {
+			partitions[p] = kadm.DescribedLogDirPartition{Topic: "a", Partition: p}
+		}
+		dirs := kadm.DescribedLogDirs{"/data": {Topics: kadm.DescribedLogDirTopics{"a": partitions}}}
+		if got := s.knowsReplicas(1, dirs); got != tt.want {
+			t.Errorf("holds %v: %v", tt.held, got)
+		}
 	}
 }

@@ -1,9 +1,11 @@
 package logdir_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -245,5 +247,46 @@ func TestCordon(t *testing.T) {
 	create(1)
 	if a, b := holds("/a"), holds("/b"); a != 2 || b != 3 {
 		t.Errorf("none cordoned: %d and %d", a, b)
+	}
+}
+
+// Somebody lists the partitions while one is created: that its folder says nothing yet is not taken for what is known of it.
+func TestCreate_WhilePartitionsAreListed(t *testing.T) {
+	mem := vfs.NewMem()
+	begun, reading, created := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var first, second sync.Once
+	fsys := vfs.Inject(mem, func(op vfs.Op, name string, _ int) error {
+		switch {
+		case op == vfs.OpReadDir && name == "/data/t-0":
+			first.Do(func() {
+				close(begun)
+				<-reading
+			})
+		case op == vfs.OpOpen && name == "/data/t-0/partition.metadata":
+			second.Do(func() {
+				close(reading)
+				<-created
+			})
+		}
+		return nil
+	})
+	m := open(t, fsys, nil)
+	defer m.Close(true, 1)
+	var listing sync.WaitGroup
+	listing.Go(func() {
+		<-begun
+		if _, err := m.Partitions(context.Background()); err != nil {
+			t.Errorf("list: %v", err)
+		}
+	})
+	_, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	close(created)
+	listing.Wait()
+	l, err := m.Create(tp("t", 0), topicID(1))
+	must(t, err)
+	appendTo(t, l, "a")
+	if d := m.Dirs()[0]; d.Offline {
+		t.Errorf("the directory is dead: %v", d.Err)
 	}
 }

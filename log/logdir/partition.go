@@ -171,8 +171,8 @@ func (m *Manager) readTopicID(p *partition) (protocol.TopicID, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return protocol.TopicID{}, err
 	}
-	p.topicID.Store(&meta.TopicID)
-	return meta.TopicID, nil
+	p.topicID.CompareAndSwap(nil, &meta.TopicID) // who creates the partition meanwhile knows better
+	return *p.topicID.Load(), nil
 }
 
 // Partitions describes all partitions, sorted. TopicID is filled by reading partition.metadata where that was not read yet,

@@ -90,7 +90,8 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Stop asks the process to end (SIGTERM) and returns when it has. One that does not end in 60 s is killed and reported.
+// Stop asks the process to end (SIGTERM) and returns when it has. One that does not end in 60 s is reported, leaves what it is doing
+// in its log (SIGQUIT), and is killed.
 func (p *Process) Stop() error {
 	if p.cmd == nil {
 		return nil
@@ -102,7 +103,13 @@ func (p *Process) Stop() error {
 	case <-p.exited:
 		return nil
 	case <-time.After(60 * time.Second):
-		return errors.Join(fmt.Errorf("stop %s: still there 60 s after SIGTERM\n%s", p.Name, p.LogTail(20)), p.Kill())
+		err := fmt.Errorf("stop %s: still there 60 s after SIGTERM, see its goroutines in %s\n%s", p.Name, p.LogFile, p.LogTail(20))
+		err = errors.Join(err, p.Signal(syscall.SIGQUIT))
+		select {
+		case <-p.exited:
+		case <-time.After(5 * time.Second):
+		}
+		return errors.Join(err, p.Kill())
 	}
 }
 

@@ -15,6 +15,3 @@ func (q *Quorum) AddMember(id protocol.NodeID, addr hraft.ServerAddress, voter b
 	}
 	return q.raft.AddNonvoter(raftID(id), addr, 0, time.Second).Error()
 }
-
-// Stand has the node ask for votes now.
-func (q *Quorum) Stand() { q.standForElection() }

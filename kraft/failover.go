@@ -52,27 +52,16 @@ func (q *Quorum) Suspect(leader protocol.NodeID, incarnation protocol.TopicID) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), suspectFor)
 	defer cancel()
-	if !q.gone(ctx, leader, incarnation) || !q.awaitTurn(ctx, leader, term) {
+	if !q.gone(ctx, leader, incarnation) || !q.stillFollows(leader, term) {
+		return
+	}
+	pause(ctx, time.Duration(q.place(leader))*standInLine)
+	if !q.stillFollows(leader, term) {
 		return
 	}
 	q.logger.Warn("the active controller's process is gone: this node stands for election",
 		slog.String("event", "quorum.leader_gone"), slog.Int("leader", int(leader)), slog.Int64("term", term))
 	q.standForElection()
-}
-
-// awaitTurn waits until it is for this node to stand for election, and reports whether it still is: nobody leads. A voter whose turn
-// came before may have stood and lost, where its log lacks what this node's has; raft would try again after an election timeout.
-func (q *Quorum) awaitTurn(ctx context.Context, leader protocol.NodeID, term int64) bool {
-	pause(ctx, time.Duration(q.place(leader))*standInLine)
-	if q.stillFollows(leader, term) {
-		return true
-	}
-	_, stood, led := q.Leader()
-	if led || q.raft.State() != hraft.Follower {
-		return false
-	}
-	pause(ctx, 2*standInLine)
-	return ctx.Err() == nil && q.stillFollows(noNode, stood)
 }
 
 // pause waits, or until ctx ends.

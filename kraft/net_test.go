@@ -267,36 +267,6 @@ func TestNet_LeaderKilledAndBack(t *testing.T) {
 	}
 }
 
-// TestNet_TheFirstInLineMayLose: of the voters that are left the first one asks for votes without having all that the other one has;
-// the other one stands itself then, long before raft would.
-func TestNet_TheFirstInLineMayLose(t *testing.T) {
-	const unnoticed = 10 * time.Second // before that nobody holds an election because the leader is gone
-	m := newMesh(t, 3)
-	var nodes []*meshNode
-	for id := 1; id <= 3; id++ {
-		nodes = append(nodes, m.start(id, 1, raftstore.NewDisk(), func(o *kraft.Options) {
-			o.Voters, o.Timeouts.Heartbeat, o.Timeouts.Election = m.voters(1, 2, 3), unnoticed, unnoticed
-		}))
-	}
-	leader := m.leader(nodes...)
-	rest := others(nodes, leader)
-	behind, ahead := rest[0], rest[1]
-	waitFor(t, behind.node, must(leader.Propose(t.Context(), config("a", "1"))))
-	m.partition(behind.id, true)
-	version := must(leader.Propose(t.Context(), config("b", "2")))
-	m.partition(behind.id, false)
-	start := time.Now()
-	leader.close()
-	behind.Stand()
-	if next := m.leader(rest...); next != ahead && next.Image().Version < version {
-		t.Errorf("node %d leads", next.id)
-	}
-	if d := time.Since(start); d > unnoticed {
-		t.Errorf("the new leader came after %v: when raft held an election", d)
-	}
-	waitFor(t, behind.node, version)
-}
-
 // TestNet_OtherDirectory: a voter whose disk was replaced may neither vote nor be counted, until it was removed and added again.
 func TestNet_OtherDirectory(t *testing.T) {
 	m, nodes, _ := threeVoters(t)

@@ -40,7 +40,8 @@ type Partition struct {
 	leadMu sync.Mutex
 	lead   *leadership // nil while this broker does not lead; guarded by leadMu
 
-	// removal is held while the folder is deleted; whose folder it is comes after p.previous and its removal.
+	// removal is held while the folder is deleted, across I/O: who comes second learns how it ended. It is taken before mu, and
+	// before the removal of previous.
 	removal sync.Mutex
 	removed bool        // the folder is gone; guarded by removal
 	failed  atomic.Bool // its deletion has to be tried again

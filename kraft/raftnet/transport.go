@@ -118,10 +118,11 @@ func (t *Transport) CloseStreams() {
 	t.quick.CloseStreams()
 }
 
-// Close implements hraft.WithClose. Connections go first: those of a closed transport would outlive it.
+// Close implements hraft.WithClose. Connections go last: one that is in use still is closed, not kept, when it comes back.
 func (t *Transport) Close() error {
+	err := errors.Join(t.NetworkTransport.Close(), t.quick.Close())
 	t.CloseStreams()
-	return errors.Join(t.NetworkTransport.Close(), t.quick.Close())
+	return err
 }
 
 // layer is raft's view of the streams (hraft.StreamLayer).
